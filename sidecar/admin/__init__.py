@@ -1,0 +1,1 @@
+"""What operators and the kubelet ask the sidecar about itself."""

@@ -1,0 +1,1 @@
+"""Where this workload's identity comes from."""

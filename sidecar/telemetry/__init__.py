@@ -1,0 +1,1 @@
+"""Records in, access log lines and metrics out."""
