@@ -124,6 +124,16 @@ class Exchange:
 
     # --- the client's side -----------------------------------------------------------------
 
+    def start(self, now: float) -> None:
+        """The client connection is open: begin to wait."""
+        self._now = now
+        self._touch()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes wait that may be looked at now."""
+        return bool(self._unread) and self._active is None and not self._queue
+
     @property
     def backlogged(self) -> bool:
         """Whether the shell should stop reading from the client."""
@@ -307,19 +317,21 @@ class Exchange:
         """Take bytes from the upstream."""
         self._now = now
         self._responses.feed(data)
+        if self.phase is TUNNEL:
+            self.rest_upstream = self._responses.rest
         self._touch()
 
-    def upstream_eof(self, now: float, *, reused: bool, clean: bool) -> None:
+    def upstream_eof(self, now: float, *, reused: bool, fault: Reason | None) -> None:
         """The upstream closed: the end of the body, a broken promise, or a reason to try again.
 
-        `clean` is False after a reset or a TLS stream without its close_notify: then the end of
+        `fault` is there after a reset or a TLS stream without its close_notify: then the end of
         the connection proves nothing about the end of the body.
         """
         self._now = now
         request = self._active
         if request is None or self._response_done:
             self.wants |= DROP
-        elif self._response_begun and self._until_close and clean:
+        elif self._response_begun and self._until_close and fault is None:
             self._upstream_keeps = False
             self.response_end([])
         elif reused and request.replayable and not self._response_begun and not self._retried:
@@ -328,7 +340,7 @@ class Exchange:
             self.to_upstream.clear()
             self._dial(request)
         else:
-            self._fail(UPSTREAM_CLOSED)
+            self._fail(fault or UPSTREAM_CLOSED)
         self._touch()
 
     # --- what the response reader says ---
@@ -508,6 +520,14 @@ class Exchange:
         self.draining = True
         if self.phase is IDLE and not self.wants:
             self._end(CLOSE)
+
+    def cut(self, reason: Reason, now: float) -> None:
+        """End whatever is under way, for `reason`."""
+        self._now = now
+        if self._active is not None:
+            self._finish(reason)
+            self._give_up_upstream()
+        self._end(ABORT)
 
     def expire(self, now: float) -> None:
         """The deadline has passed: what that means depends on who was waited for."""

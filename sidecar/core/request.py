@@ -25,6 +25,10 @@ _IDEMPOTENT: Final = _SAFE | {b"PUT", b"DELETE"}  # RFC 9110 section 9.2.2
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)([^#]*)")
 
 
+Authorize = Callable[[str, str], Permit | Denial]
+TargetRule = Callable[[str], tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one exchange; `body_bytes` 0 is no bound."""
@@ -56,8 +60,8 @@ class Route:
 
     listener: str
     direction: Direction
-    authorize: Callable[[str, str], Permit | Denial]
-    target_rule: Callable[[str], tuple[str, str]]
+    authorize: Authorize
+    target_rule: TargetRule
     new_id: Callable[[], bytes]
     identity: bytes = b""
     peer: str = ""
