@@ -167,12 +167,19 @@ UNEXPECTED_SERVER: Final = _reason(
     "the server is not the identity that this route expects",
     "compare `expect` with the server's SPIFFE ID (`upstream` names it in the log)",
 )
+BAD_ISSUER: Final = _reason(
+    119,
+    "TLS",
+    0,
+    "a certificate in the peer's chain was signed by one that may not sign it",
+    "an issuer is a CA with keyCertSign and enough path length; a leaf issues nothing",
+)
 NOT_TLS: Final = _reason(
     120,
     "TLS",
     0,
-    "the client spoke something other than TLS to an mTLS port",
-    "the client must go through its own sidecar, or speak TLS with a certificate",
+    "the other side spoke something other than TLS on an mTLS port",
+    "is it the right port? a client without TLS must go through its own sidecar",
 )
 TLS_VERSION: Final = _reason(
     121,
@@ -208,6 +215,13 @@ HANDSHAKE_FAILED: Final = _reason(
     502,
     "the TLS handshake failed",
     "the operational log has OpenSSL's own words",
+)
+TLS_BROKEN: Final = _reason(
+    126,
+    "TLS",
+    502,
+    "a TLS record could not be decrypted",
+    "something between the two sides changes bytes, or one side's TLS is faulty",
 )
 
 # --- 2: policy --------------------------------------------------------------------------------
