@@ -199,7 +199,7 @@ class Exchange:
             self._requests.broken = True
             self.request_fault(refusal.reason, refusal.detail)
             return
-        self._newest = request
+        self._newest = None if request.complete else request
         if self._active is None:
             self._begin(request)
         else:
@@ -359,13 +359,7 @@ class Exchange:
         if status == 101:
             self._switch(request, phrase, fields)
             return
-        close = (
-            not request.keep_alive
-            or not request.complete
-            or self.draining
-            or self._client_done
-            or self._fault is not None
-        )
+        close = not request.keep_alive or not request.complete or self.draining or self._client_done
         framed = frame_response(request, (status, phrase), fields, close=close, date=self._env.date)
         record.status = status
         self._close = framed.close

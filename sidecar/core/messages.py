@@ -258,7 +258,7 @@ class ResponseReader(_FieldReader):
 
     def feed(self, data: bytes) -> None:
         """Parse what the upstream sent."""
-        if self.complete or self.broken:
+        if self._is_over():
             self.surplus = True
             return
         try:
@@ -274,13 +274,17 @@ class ResponseReader(_FieldReader):
                 raise fault from None
             else:
                 self._fail(str(error))
-        if self._awaits_head():
+        if self.complete:
+            # Only now is it known whether more followed than was asked for.
+            self._in_body = False
+            self._sink.response_end(self._trailers)
+        elif not self._in_body:
             self._fed += len(data)
             if self._fed > self._head_bytes + SLICE:
                 self._fail(f"a head of more than {self._head_bytes} bytes")
 
-    def _awaits_head(self) -> bool:
-        return not self._in_body and not self.complete
+    def _is_over(self) -> bool:
+        return self.complete or self.broken
 
     def _fail(self, detail: str) -> None:
         if self.complete:
@@ -323,7 +327,6 @@ class ResponseReader(_FieldReader):
         if self._head_only and status != 101:
             # The parser waits for a body that HEAD never gets; it is of no further use.
             self._stale = self.complete = True
-            self._sink.response_end([])
 
     def _check(self, status: int, version: str, fields: Fields) -> None:
         if fields.fault is not None:
@@ -343,8 +346,6 @@ class ResponseReader(_FieldReader):
             self._sink.response_body(data)
 
     def on_message_complete(self) -> None:
-        """Hand on the end of the final response."""
-        if not self.complete and self._in_body:
+        """Remember that this was the end of the final response."""
+        if self._in_body:
             self.complete = True
-            self._in_body = False
-            self._sink.response_end(self._trailers)

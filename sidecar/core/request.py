@@ -88,7 +88,8 @@ class Request:
         self.keep_alive = fields.keep_alive(version)
         self.chunked = fields.coding is not None
         self.head_only = method == b"HEAD"
-        self.replayable = method in _IDEMPOTENT and fields.coding is None and not fields.length
+        self.complete = fields.coding is None and not fields.length
+        self.replayable = self.complete and method in _IDEMPOTENT
         self.upgrade = _wants_upgrade(fields)
         self.request_id = fields.request_id
         self.trace_id = fields.trace_id
@@ -96,7 +97,6 @@ class Request:
         self.path = ""
         self.head = b""
         self.verdict: Permit | Denial
-        self.complete = False
         self.body: list[bytes] = []
         self.trailers: list[bytes] = []
 
