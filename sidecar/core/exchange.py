@@ -18,19 +18,40 @@ because a response cut short must look cut short. Where bytes of a refused reque
 on their way the end is `LINGER`: close the sending side, read and forget for a moment, so that
 the client reads its answer and not a reset (RFC 9112 section 9.6).
 
-Requests that arrive while one is under way wait parsed, in order; what arrives after them waits
-as bytes, and the shell stops reading. So a client can pipeline and cannot make us hoard.
+Requests come one at a time from `core.intake`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from sidecar.core.fields import Fields
-from sidecar.core.ids import Denial, Permit, RefusedError
-from sidecar.core.messages import RequestReader, ResponseReader
+from sidecar.core.ids import Denial, Permit
+from sidecar.core.intake import Intake
+from sidecar.core.messages import ResponseReader
+from sidecar.core.phases import (
+    ABORT,
+    ACTIVE,
+    CLOSE,
+    CLOSED,
+    DIAL,
+    DIALLING,
+    DROP,
+    HEAD,
+    IDLE,
+    IDLING,
+    LINGER,
+    LINGERING,
+    NEVER,
+    RELEASE,
+    SEND,
+    STREAM,
+    SWITCH,
+    TUNNEL,
+    WAIT,
+    deadline,
+)
 from sidecar.core.reasons import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
@@ -43,37 +64,13 @@ from sidecar.core.reasons import (
     Reason,
 )
 from sidecar.core.record import Record
-from sidecar.core.request import Request, Route, read_request
+from sidecar.core.request import Request, Route
 from sidecar.core.response import (
     frame_response,
     interim_response,
     own_response,
     switching_response,
 )
-
-# Phases.
-IDLE: Final = "idle"
-HEAD: Final = "head"
-DIALLING: Final = "dialling"
-SEND: Final = "send"
-WAIT: Final = "wait"
-STREAM: Final = "stream"
-TUNNEL: Final = "tunnel"
-LINGERING: Final = "lingering"
-CLOSED: Final = "closed"
-
-# Wishes to the shell.
-DIAL: Final = 1  # get an upstream connection, a fresh one if `fresh`
-RELEASE: Final = 2  # give it back for reuse
-DROP: Final = 4  # close it
-CLOSE: Final = 8  # close the client connection when everything is written
-LINGER: Final = 16  # close its sending side, go on feeding
-ABORT: Final = 32  # reset the client connection
-SWITCH: Final = 64  # join both connections into a tunnel
-
-LINGER_S: Final = 2.0
-_NEVER: Final = float("inf")
-_ACTIVE: Final = frozenset({SEND, STREAM})  # phases in which every byte extends the deadline
 
 
 class Env(Protocol):
@@ -94,7 +91,7 @@ class Exchange:
         self.fresh = False  # with DIAL: no reused connection
         self.draining = False
         self.phase = IDLE
-        self.deadline = _NEVER
+        self.deadline = NEVER
         self.detail = ""  # the newest fault, for the operational log
         self.permit: Permit | None = None  # policy's word for the request under way
         self.record: Record | None = None
@@ -103,13 +100,8 @@ class Exchange:
         self._env = env
         self._done = done
         limits = route.limits
-        self._requests = RequestReader(self, limits.head_bytes, limits.fields)
+        self._intake = Intake(route, self)
         self._responses = ResponseReader(self, limits.head_bytes, limits.fields)
-        self._queue: deque[Request] = deque()
-        self._newest: Request | None = None  # still receiving its body
-        self._active: Request | None = None
-        self._unread = b""
-        self._fault: Reason | None = None  # of the client's bytes, answered in its turn
         self._client_done = False
         self._response_begun = False
         self._response_done = False
@@ -124,121 +116,66 @@ class Exchange:
 
     # --- the client's side -----------------------------------------------------------------
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether the shell should stop reading from the client."""
+        return self.phase is DIALLING or self._intake.waiting
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether `resume` would find something to do."""
+        return self._intake.has_unread
+
     def start(self, now: float) -> None:
         """The client connection is open: begin to wait."""
         self._now = now
         self._touch()
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether bytes wait that may be looked at now."""
-        return bool(self._unread) and self._active is None and not self._queue
-
-    @property
-    def backlogged(self) -> bool:
-        """Whether the shell should stop reading from the client."""
-        return bool(self._unread or self._queue) or self.phase is DIALLING
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing the client still sends will be looked at."""
-        return self.phase is LINGERING or self.phase is CLOSED
+    def reroute(self, route: Route) -> None:
+        """Serve under another route from the next request on."""
+        self.route = self._intake.route = route
 
     def feed_client(self, data: bytes, now: float) -> None:
         """Take bytes from the client."""
         self._now = now
-        if self.over or self._requests.broken:
-            return
-        if self._unread:
-            self._unread += data
-        else:
-            self._read(data)
+        self._intake.feed(data)
+        if self.phase is IDLE and self._intake.in_head:
+            self.phase = HEAD
         self._touch()
 
-    def _read(self, data: bytes) -> None:
-        """Parse until something has to wait for its turn."""
-        reader = self._requests
-        while data:
-            taken = reader.feed(data)
-            if taken == len(data) or reader.broken:
-                data = b""
-                break
-            data = data[taken:]
-            if self._queue or (self._active is not None and self._active.upgrade):
-                break
-        self._unread = data
-        if self.phase is IDLE and reader.in_head:
-            self.phase = HEAD
+    def resume(self, now: float) -> None:
+        """Go on with bytes that had to wait; the shell calls this when it may read again."""
+        self._now = now
+        self._intake.resume()
+        if self.phase is IDLE and not self._intake.waiting:
+            self._rest()
+        self._touch()
 
     def client_eof(self, now: float) -> None:
         """The client will send no more; a complete request still gets its answer."""
         self._now = now
         self._client_done = True
-        if self.phase in {IDLE, HEAD, LINGERING, CLOSED}:
+        if self.phase in IDLING:
             self._end(CLOSE)
-        elif self._newest is not None or self._requests.in_head:
+        elif self._intake.in_request:
             self.client_lost(now)
 
     def client_lost(self, now: float) -> None:
         """The client is gone, or its request can never be complete."""
+        self.cut(CLIENT_CLOSED, now)
+
+    def cut(self, reason: Reason, now: float) -> None:
+        """End whatever is under way, for `reason`."""
         self._now = now
-        if self._active is not None:
-            self._finish(CLIENT_CLOSED)
+        if self.record is not None:
+            self._finish(reason)
             self._give_up_upstream()
         self._end(ABORT)
 
-    # --- what the request reader says ---
-
-    def request_head(self, method: bytes, target: bytes, version: str, fields: Fields) -> None:
-        """A head is complete: judge it now, forward it in its turn."""
-        if self.over:
-            return
-        try:
-            request = read_request(self.route, method, target, version, fields)
-        except RefusedError as refusal:
-            self._requests.broken = True
-            self.request_fault(refusal.reason, refusal.detail)
-            return
-        self._newest = None if request.complete else request
-        if self._active is None:
-            self._begin(request)
-        else:
-            self._queue.append(request)
-
-    def request_body(self, data: bytes) -> None:
-        """Forward a piece of the body, or keep it until its request has its turn."""
-        request = self._newest
-        if request is None or self.over:
-            return
-        if request is self._active:
-            self._send_body(request, data)
-        else:
-            request.body.append(data)
-
-    def request_end(self, trailers: list[bytes]) -> None:
-        """The newest request is complete."""
-        request = self._newest
-        if request is None or self.over:
-            return
-        self._newest = None
-        request.complete = True
-        request.trailers = trailers
-        if request is self._active:
-            self._send_end(request)
-
-    def request_fault(self, reason: Reason, detail: str) -> None:
-        """The client's bytes make no sense: answer that when those before have been answered."""
-        self._fault = reason
-        self.detail = detail
-        if self._active is None:
-            self._refuse_broken(reason)
-        elif self._active is self._newest:
-            self._fail(reason)
-
     # --- one exchange ------------------------------------------------------------------------
 
-    def _begin(self, request: Request) -> None:
-        self._active = request
+    def begin(self, request: Request) -> None:
+        """Serve a request: see `intake.Turn`."""
         self._began = self._now
         self._timed = ""
         self._response_begun = self._response_done = self._retried = self.fresh = False
@@ -255,10 +192,10 @@ class Exchange:
         self.permit = request.verdict
         self._dial(request)
         for piece in request.body:
-            self._send_body(request, piece)
+            self.send_body(request, piece)
         request.body.clear()
         if request.complete:
-            self._send_end(request)
+            self.send_end(request)
 
     def _dial(self, request: Request) -> None:
         self.phase = DIALLING
@@ -273,35 +210,54 @@ class Exchange:
         record.local = route.local
         return record
 
-    def _send_body(self, request: Request, data: bytes) -> None:
+    def send_body(self, request: Request, data: bytes) -> None:
+        """Forward a piece of the body."""
         assert self.record is not None
         self.record.bytes_in += len(data)
         limit = self.route.limits.body_bytes
         if limit and self.record.bytes_in > limit:
-            self._requests.broken = True
             self._fail(BODY_TOO_LARGE)
         elif request.chunked:
             self.to_upstream += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
             self.to_upstream.append(data)
 
-    def _send_end(self, request: Request) -> None:
+    def send_end(self, request: Request) -> None:
+        """Forward the end of the request."""
         if request.chunked:
             self.to_upstream += (b"0\r\n", *request.trailers, b"\r\n")
         if self.phase is SEND:
             self.phase = WAIT
+
+    def refuse(self, reason: Reason, detail: str) -> None:
+        """Answer bytes that are no request, and listen no more."""
+        self.detail = detail
+        self._began = self._now
+        self.record = record = self._new_record()
+        record.status = reason.status
+        self.to_client.append(
+            own_response(reason, head_only=False, close=True, date=self._env.date)
+        )
+        self._finish(reason)
+        self._end(LINGER)
+
+    def spoil(self, reason: Reason, detail: str) -> None:
+        """Give up the request in service: its rest cannot be read."""
+        self.detail = detail
+        self._fail(reason)
 
     # --- the upstream's side -----------------------------------------------------------------
 
     def upstream_ready(self, address: str, peer: str, now: float) -> None:
         """The upstream connection is there; what waits in `to_upstream` can go."""
         self._now = now
+        request = self._intake.current
         assert self.record is not None
-        assert self._active is not None
+        assert request is not None
         self.record.upstream = address
         if peer:
             self.record.peer = peer
-        self.phase = WAIT if self._active.complete else SEND
+        self.phase = WAIT if request.complete else SEND
         self._touch()
 
     def upstream_failed(self, reason: Reason, address: str, now: float) -> None:
@@ -328,7 +284,7 @@ class Exchange:
         the connection proves nothing about the end of the body.
         """
         self._now = now
-        request = self._active
+        request = self._intake.current
         if request is None or self._response_done:
             self.wants |= DROP
         elif self._response_begun and self._until_close and fault is None:
@@ -347,12 +303,13 @@ class Exchange:
 
     def response_interim(self, status: int, phrase: bytes, fields: Fields) -> None:
         """Pass a 1xx on, to those who know what it is."""
-        if self._active is not None and not self._active.http10:
+        request = self._intake.current
+        if request is not None and not request.http10:
             self.to_client.append(interim_response(status, phrase, fields))
 
     def response_head(self, status: int, phrase: bytes, version: str, fields: Fields) -> None:
         """The final response begins."""
-        request, record = self._active, self.record
+        request, record = self._intake.current, self.record
         if request is None or record is None:
             return
         record.upstream_s = self._now - self._began
@@ -382,7 +339,7 @@ class Exchange:
 
     def response_end(self, trailers: list[bytes]) -> None:
         """The response is complete."""
-        if self.phase is TUNNEL or not self._response_begun or self._active is None:
+        if self.record is None or not self._response_begun:
             return
         if self._chunked:
             self.to_client += (b"0\r\n", *trailers, b"\r\n")
@@ -403,13 +360,13 @@ class Exchange:
         self.to_client.append(switching_response(phrase, fields))
         self.phase = TUNNEL
         self.wants |= SWITCH
-        self.rest_client, self._unread = self._unread, b""
+        self.rest_client = self._intake.take_unread()
 
     # --- ends ----------------------------------------------------------------------------------
 
     def _complete(self) -> None:
         """The response is out: reuse what can be reused, and go on with what waits."""
-        request = self._active
+        request = self._intake.current
         assert request is not None
         reader = self._responses
         usable = request.complete and self._upstream_keeps and not reader.surplus
@@ -422,33 +379,18 @@ class Exchange:
 
     def _next(self) -> None:
         self.phase = IDLE
-        if self._queue:
-            self._begin(self._queue.popleft())
-        elif self._fault is not None:
-            self._refuse_broken(self._fault)
-        elif not self._unread:
+        if not self._intake.next() and not self._intake.has_unread:
             self._rest()
-
-    def resume(self, now: float) -> None:
-        """Go on with bytes that had to wait; the shell calls this when it may read again."""
-        self._now = now
-        if self._unread and not self._queue and self._active is None:
-            data, self._unread = self._unread, b""
-            self._read(data)
-            if self.phase is IDLE and not self._unread:
-                self._rest()
-            self._touch()
 
     def _rest(self) -> None:
         """Nothing is left to answer: wait for more, if more may come."""
         if self._client_done or self.draining:
             self._end(CLOSE)
-        elif self._requests.in_head:
+        elif self._intake.in_head:
             self.phase = HEAD
 
     def _finish(self, reason: Reason | None) -> None:
-        record = self.record
-        self._active = self.record = self.permit = None
+        record, self.record, self.permit = self.record, None, None
         if record is not None:
             record.reason = reason
             record.duration_s = self._now - self._began
@@ -456,7 +398,7 @@ class Exchange:
 
     def _fail(self, reason: Reason) -> None:
         """End the exchange under way: with an answer if none has begun, cut short otherwise."""
-        if self._active is None:
+        if self.record is None:
             return
         if self._response_begun:
             self._finish(reason)
@@ -472,10 +414,10 @@ class Exchange:
 
     def _answer(self, reason: Reason) -> None:
         """Give the sidecar's own answer to the active request."""
-        request, record = self._active, self.record
+        request, record = self._intake.current, self.record
         assert request is not None
         assert record is not None
-        whole = request.complete or request is not self._newest
+        whole = not self._intake.owes(request)
         close = not whole or not request.keep_alive or self.draining or self._client_done
         record.status = reason.status
         self.to_client.append(
@@ -488,24 +430,12 @@ class Exchange:
         else:
             self._next()
 
-    def _refuse_broken(self, reason: Reason) -> None:
-        """Answer bytes that are no request, and listen no more."""
-        self._began = self._now
-        self.record = record = self._new_record()
-        record.status = reason.status
-        self.to_client.append(
-            own_response(reason, head_only=False, close=True, date=self._env.date)
-        )
-        self._finish(reason)
-        self._end(LINGER)
-
     def _end(self, how: int) -> None:
         self.wants |= how
-        self._queue.clear()
-        self._unread = b""
+        self._intake.stop()
         self.phase = LINGERING if how is LINGER else CLOSED
-        self.deadline = self._now + LINGER_S if how is LINGER else _NEVER
-        self._timed = self.phase
+        self._timed = ""
+        self._touch()
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -515,14 +445,6 @@ class Exchange:
         if self.phase is IDLE and not self.wants:
             self._end(CLOSE)
 
-    def cut(self, reason: Reason, now: float) -> None:
-        """End whatever is under way, for `reason`."""
-        self._now = now
-        if self._active is not None:
-            self._finish(reason)
-            self._give_up_upstream()
-        self._end(ABORT)
-
     def expire(self, now: float) -> None:
         """The deadline has passed: what that means depends on who was waited for."""
         self._now = now
@@ -530,14 +452,13 @@ class Exchange:
             case "idle" | "lingering":
                 self._end(CLOSE)
             case "head":
-                self._requests.broken = True
-                self._refuse_broken(HEAD_TIMEOUT)
+                self.refuse(HEAD_TIMEOUT, "")
             case "send":
                 self._fail(TOTAL_TIMEOUT if self._over_total(now) else BODY_TIMEOUT)
             case "dialling" | "wait" | "stream":
                 self._fail(TOTAL_TIMEOUT if self._over_total(now) else UPSTREAM_TIMEOUT)
             case _:
-                self.deadline = _NEVER
+                self.deadline = NEVER
 
     def _over_total(self, now: float) -> bool:
         total = self.route.timeouts.total
@@ -546,20 +467,8 @@ class Exchange:
     def _touch(self) -> None:
         """Set the deadline that fits the phase; only active phases get more time with each byte."""
         phase = self.phase
-        if phase is self._timed and phase not in _ACTIVE:
+        if phase is self._timed and phase not in ACTIVE:
             return
         self._timed = phase
-        timeouts = self.route.timeouts
-        if phase is WAIT:
-            deadline = self._now + timeouts.response
-        elif phase is HEAD:
-            deadline = self._now + timeouts.head
-        elif phase is IDLE or phase in _ACTIVE:
-            deadline = self._now + timeouts.idle
-        elif phase is LINGERING:
-            return
-        else:
-            deadline = _NEVER  # dialling has a clock of its own
-        if timeouts.total and self._active is not None:
-            deadline = min(deadline, self._began + timeouts.total)
-        self.deadline = deadline
+        began = self._began if self.record is not None else None
+        self.deadline = deadline(phase, self.route.timeouts, self._now, began)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from ssl import SSLError
 
-from sidecar.core import exchange as ex
+from sidecar.core import phases as ex
 from sidecar.core.exchange import Exchange
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import UPSTREAM_CLOSED, Reason
@@ -60,7 +60,7 @@ class HttpConnection(asyncio.Protocol):
 
     def reroute(self, route: Route, upstream: Upstream) -> None:
         """Serve the next request under another snapshot."""
-        self.exchange.route = route
+        self.exchange.reroute(route)
         self._source = upstream
 
     def cut(self, reason: Reason) -> None:

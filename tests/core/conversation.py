@@ -12,7 +12,7 @@ from typing import Any
 
 import h11
 
-from sidecar.core import exchange as ex
+from sidecar.core import phases as ex
 from sidecar.core.exchange import Exchange
 from sidecar.core.ids import Denial, Permit
 from sidecar.core.path import plain

@@ -328,7 +328,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 def test_a_pipelined_flood_waits_as_bytes() -> None:
     talk = Talk().client(GET * 5000)
     assert talk.exchange.has_unread is False
-    assert len(talk.exchange._queue) < 600
+    assert len(talk.exchange._intake._queue) < 600
     for _ in range(5000):
         talk.upstream(OK)
     assert len(talk.records) == 5000
