@@ -1,1 +1,1 @@
-"""Records in, access log lines and metrics out."""
+"""Records in, access log lines and metrics out; and the log of what the sidecar itself does."""
