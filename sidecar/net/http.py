@@ -19,6 +19,7 @@ from sidecar.net.contexts import reason_of
 from sidecar.net.serving import Connection
 from sidecar.net.tunnel import Tunnel
 from sidecar.net.upstream import Upstream, UpstreamConnection
+from sidecar.net.world import Cancel
 
 _monotonic = time.monotonic
 
@@ -33,7 +34,7 @@ class HttpConnection(asyncio.Protocol):
         self._source = upstream
         self._transport: asyncio.Transport
         self._upstream: UpstreamConnection | None = None
-        self._dialling: asyncio.Task[None] | None = None
+        self._stop_dialling: Cancel | None = None
         self._client_full = False
         self._upstream_full = False
         self._reading = True
@@ -168,9 +169,9 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
 
     def _let_go(self, *, reusable: bool) -> None:
-        if self._dialling is not None:
-            self._dialling.cancel()
-            self._dialling = None
+        if self._stop_dialling is not None:
+            self._stop_dialling()
+            self._stop_dialling = None
         connection, self._upstream = self._upstream, None
         self._upstream_full = False
         if connection is None:
@@ -187,16 +188,16 @@ class HttpConnection(asyncio.Protocol):
             return
         permit = self.exchange.permit
         assert permit is not None
-        self._dialling = asyncio.get_running_loop().create_task(self._dial_new(permit))
+        self._stop_dialling = self._connection.world.spawn(self._dial_new(permit))
 
     async def _dial_new(self, permit: Permit) -> None:
         try:
             connection = await self._source.dial(permit)
         except RefusedError as refusal:
-            self._dialling = None
+            self._stop_dialling = None
             self.exchange.upstream_failed(refusal.reason, refusal.detail, _monotonic())
         else:
-            self._dialling = None
+            self._stop_dialling = None
             self._use(connection)
         self._look()
 

@@ -262,7 +262,9 @@ class Handshake:
         """A handshake is not worth waiting for."""
         self._layer.abort()
 
-    abort = drain
+    def cut(self, reason: Reason) -> None:
+        """End at once."""
+        self._layer.abort()
 
     def _ready(self, layer: TlsConnection) -> asyncio.Protocol:
         self._over()

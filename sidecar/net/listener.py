@@ -8,13 +8,17 @@ descriptors backs off and tries again: the port of a busy process must not die o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
-from typing import Final, Protocol
+import stat
+from typing import Any, Final, Protocol
 
+from sidecar.config import Address
 from sidecar.core.reasons import CONNECTION_LIMIT, Reason
 from sidecar.core.record import Direction, Record
-from sidecar.net.world import Ended, World
+from sidecar.net.world import Cancel, Ended, World
 from sidecar.telemetry.oplog import log
 
 _BACKLOG: Final = 1024
@@ -29,21 +33,45 @@ class Service(Protocol):
     def serve(self, sock: socket.socket, ended: Ended) -> None:
         """Take over an accepted socket; call `ended` exactly once when it is closed."""
 
-    def retire(self, *, idle: bool) -> None:
-        """Another service takes over (or none): finish what is open; `idle` closes the idle."""
+    def retire(self) -> None:
+        """Nobody follows: finish what is open."""
 
 
-def bind(host: str, port: int, path: str) -> socket.socket:
-    """Open a listening socket (a UNIX socket if `path`), or raise OSError."""
-    if path:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.bind(path)
-    else:
-        info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sock = socket.socket(info[0][0], socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(info[0][4])
-    sock.listen(_BACKLOG)
+def bind(address: Address) -> socket.socket:
+    """Open a listening socket, or raise OSError that names the address."""
+    try:
+        return _unix(address.path) if address.is_unix else _inet(address.host, address.port)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+
+
+def _inet(host: str, port: int) -> socket.socket:
+    family, kind, proto, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, proto)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return _listening(sock, name)
+
+
+def _unix(path: str) -> socket.socket:
+    """Bind a UNIX socket, replacing one that a process left behind when it died."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode) and not _answers(path):
+            os.unlink(path)
+    return _listening(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def _listening(sock: socket.socket, name: Any) -> socket.socket:
+    try:
+        sock.bind(name)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     sock.setblocking(False)
     return sock
 
@@ -51,37 +79,34 @@ def bind(host: str, port: int, path: str) -> socket.socket:
 class Listener:
     """One listening socket."""
 
-    def __init__(
-        self, name: str, direction: Direction, sock: socket.socket, limit: int, world: World
-    ) -> None:
+    def __init__(self, name: str, direction: Direction, address: Address, world: World) -> None:
         self.name = name
         self.direction: Direction = direction
-        self.sock = sock
-        self.limit = limit
+        self.configured = address
+        self.sock = bind(address)
+        self.limit = 0
         self.open = 0
         self.service: Service | None = None
         self._world = world
         self._meter = world.telemetry.listener(name, direction)
-        self._task: asyncio.Task[None] | None = None
+        self._stop: Cancel | None = None
 
     @property
     def address(self) -> str:
         """The bound address as `host:port` or `unix:path`."""
         name = self.sock.getsockname()
-        if isinstance(name, str):
-            return f"unix:{name}"
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return str(Address(*name[:2]) if isinstance(name, tuple) else Address(path=name))
 
     def start(self, service: Service) -> None:
         """Serve with `service` from now on."""
         self.service = service
-        if self._task is None:
-            self._task = self._world.spawn(self._accept_forever())
+        if self._stop is None:
+            self._stop = self._world.spawn(self._accept_forever())
 
     def close(self) -> None:
         """Accept nothing more."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._stop is not None:
+            self._stop()
         self.sock.close()
 
     async def _accept_forever(self) -> None:

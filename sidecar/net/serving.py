@@ -18,7 +18,7 @@ from sidecar.core.reasons import LIFETIME, Reason
 from sidecar.core.record import Record
 from sidecar.net.tunnel import Tunnel
 from sidecar.net.upstream import Upstream
-from sidecar.net.world import Ended, World
+from sidecar.net.world import Cancel, Ended, World
 
 _NEVER: Final = float("inf")
 _GRACE_S: Final = 5.0  # between asking a connection to end and ending it
@@ -60,6 +60,7 @@ class Connection:
         self._ends = _NEVER
         self._ended: Ended | None = ended
         world.sweep.add(self)
+        world.connections.add(self)
 
     @property
     def deadline(self) -> float:
@@ -108,6 +109,7 @@ class Connection:
         ended, self._ended = self._ended, None
         if ended is not None:
             self.world.sweep.discard(self)
+            self.world.connections.discard(self)
             if self.on_end is not None:
                 self.on_end(self)
             ended()
@@ -165,19 +167,19 @@ class TunnelStart(asyncio.Protocol):
         self._record = record
         self._preface = preface
         self._transport: asyncio.Transport
-        self._task: asyncio.Task[None] | None = None
+        self._stop: Cancel | None = None  # the dial
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read nothing until there is somewhere to put it."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.pause_reading()
-        self._task = self._connection.world.spawn(self._dial())
+        self._stop = self._connection.world.spawn(self._dial())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client did not wait."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._stop is not None:
+            self._stop()
         self._connection.end()
 
     def expire(self, now: float) -> None:
@@ -199,7 +201,7 @@ class TunnelStart(asyncio.Protocol):
             self._fail(refusal.reason, refusal.detail)
             return
         now = time.monotonic()
-        self._task = None
+        self._stop = None
         record.upstream = dialled.address
         record.upstream_s = now - began
         if dialled.peer:
@@ -213,6 +215,6 @@ class TunnelStart(asyncio.Protocol):
     def _fail(self, reason: Reason, address: str) -> None:
         self._record.reason = reason
         self._record.upstream = address
-        self._task = None
+        self._stop = None
         self._connection.done(self._record)
         self._transport.abort()

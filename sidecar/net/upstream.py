@@ -22,7 +22,6 @@ from typing import Protocol
 from sidecar.config import Address
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import (
-    HANDSHAKE_CLOSED,
     HANDSHAKE_TIMEOUT,
     UPSTREAM_CONNECT_TIMEOUT,
     UPSTREAM_UNREACHABLE,
@@ -248,7 +247,7 @@ def _client_layer(
 
     def on_failed(reason: Reason, detail: str) -> None:
         if not ready.done():
-            ready.set_exception(RefusedError(reason or HANDSHAKE_CLOSED, detail))
+            ready.set_exception(RefusedError(reason, detail))
 
     return TlsConnection(
         tls.context,

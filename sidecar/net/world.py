@@ -6,10 +6,21 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sidecar.net.sweep import Clock, Sweep
 from sidecar.telemetry.metrics import Telemetry
+
+
+Ended = Callable[[], None]
+Cancel = Callable[[], object]
+
+
+class Describable(Protocol):
+    """An open connection, as `/connections` sees it."""
+
+    def info(self, now: float) -> dict[str, Any]:
+        """Describe it; `now` is the monotonic clock's."""
 
 
 @dataclass(slots=True)
@@ -20,6 +31,7 @@ class World:
     sweep: Sweep
     telemetry: Telemetry
     id_prefix: bytes
+    connections: set[Describable] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -27,12 +39,9 @@ class World:
         """Make a request id: unique because the prefix is random and the number is counted."""
         return b"%b%012x" % (self.id_prefix, next(self._numbers))
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine that handles its own failures, and hold it until it is done."""
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> Cancel:
+        """Run a coroutine that handles its own failures, and hold it; return how to stop it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
-
-
-Ended = Callable[[], None]
+        return task.cancel
