@@ -73,8 +73,19 @@ def check_workload(cert: Certificate, now: float, skew: float = 0.0) -> SpiffeID
     """
     _check_purpose(cert.extensions)
     _check_strength(cert)
-    _check_time(cert, now, skew)
+    check_time(cert, now, skew)
     return _identity(cert)
+
+
+def check_time(cert: Certificate, now: float, skew: float = 0.0) -> None:
+    """Raise `RefusedError` outside of the validity, to which both its ends belong.
+
+    RFC 5280 section 4.1.2.5; `now` is in seconds since the epoch, `skew` in seconds.
+    """
+    if now < cert.not_before - skew:
+        raise RefusedError(reasons.NOT_YET_VALID, f"it begins in {cert.not_before - now:.0f} s")
+    if now > cert.not_after + skew:
+        raise RefusedError(reasons.EXPIRED, f"it ended {now - cert.not_after:.0f} s ago")
 
 
 def expect_server(peer: Peer, patterns: Iterable[SpiffePattern]) -> None:
@@ -112,14 +123,6 @@ def _check_strength(cert: Certificate) -> None:
         raise RefusedError(reasons.WEAK_KEY, f"{kind} key of {key.bits} bits")
     if cert.signature_algorithm not in _SIGNATURES:
         raise RefusedError(reasons.WEAK_KEY, f"signed with {cert.signature_algorithm}")
-
-
-def _check_time(cert: Certificate, now: float, skew: float) -> None:
-    """Both ends belong to the validity (RFC 5280 section 4.1.2.5)."""
-    if now < cert.not_before - skew:
-        raise RefusedError(reasons.NOT_YET_VALID, f"it begins in {cert.not_before - now:.0f} s")
-    if now > cert.not_after + skew:
-        raise RefusedError(reasons.EXPIRED, f"it ended {now - cert.not_after:.0f} s ago")
 
 
 def _identity(cert: Certificate) -> SpiffeID:
