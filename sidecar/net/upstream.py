@@ -27,6 +27,7 @@ from sidecar.core.reasons import (
     UPSTREAM_UNREACHABLE,
     Reason,
 )
+from sidecar.net.facts import NO_TRANSPORT
 from sidecar.net.sweep import Sweep
 from sidecar.net.tls import TlsConnection
 
@@ -81,7 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.owner: Owner | None = None
         self.reused = False
         self.deadline = float("inf")
-        self.transport: asyncio.Transport
+        self.transport: asyncio.Transport = NO_TRANSPORT
         self._parked = parked
         self._ended = False
 
@@ -202,23 +203,28 @@ class Upstream:
 
     async def _dial_one(self, address: Address, parked: bool) -> UpstreamConnection:
         connection = UpstreamConnection(self, str(address), parked=parked)
-        tls = self.target.tls
-        if tls is None:
-            await self._open(address, lambda: connection)
-            return connection
+        try:
+            if self.target.tls is None:
+                await self._open(address, lambda: connection)
+            else:
+                await self._shake_hands(self.target.tls, connection, address)
+        except BaseException:  # a cancelled dial may have got its socket already
+            connection.drop()
+            raise
+        return connection
+
+    async def _shake_hands(
+        self, tls: Tls, connection: UpstreamConnection, address: Address
+    ) -> None:
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         layer = _client_layer(tls, connection, ready)
+        connection.transport = layer
         await self._open(address, lambda: layer)
         try:
             async with asyncio.timeout(self.target.handshake_s):
                 await ready
         except TimeoutError:
-            layer.abort()
             raise RefusedError(HANDSHAKE_TIMEOUT, str(address)) from None
-        except asyncio.CancelledError:
-            layer.abort()
-            raise
-        return connection
 
     async def _open(self, address: Address, factory: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()

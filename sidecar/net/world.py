@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from sidecar.net.sweep import Clock, Sweep
 from sidecar.telemetry.metrics import Telemetry
 
-
 Ended = Callable[[], None]
 Cancel = Callable[[], object]
 
