@@ -1,0 +1,26 @@
+"""What every suite shares: the loops that asynchronous tests run on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run each asynchronous test once on either loop.
+
+    One for which the loop makes no difference (real processes, say) picks one:
+    `@pytest.mark.asyncio(loop_factories=["asyncio"])`.
+    """
+    del config, item
+    return LOOPS

@@ -1,0 +1,120 @@
+"""Contexts, certificates and connections for the tests of the data path."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from functools import cache
+
+from sidecar.core.ids import RefusedError
+from sidecar.core.reasons import Reason
+from sidecar.net.contexts import Credentials, client_context, server_context
+from sidecar.net.tls import TlsConnection
+from tests.certs import Leaf, TestCA
+from tests.fakes import RawTransport, Recorder, raw_pair, settle
+
+
+@cache
+def ca() -> TestCA:
+    """The root that everyone trusts unless a test says otherwise."""
+    return TestCA("demo.local")
+
+
+@cache
+def issuing_ca() -> TestCA:
+    return ca().intermediate()
+
+
+@cache
+def web() -> Leaf:
+    return issuing_ca().leaf("spiffe://demo.local/ns/shop/sa/web")
+
+
+@cache
+def orders() -> Leaf:
+    return issuing_ca().leaf("spiffe://demo.local/ns/shop/sa/orders")
+
+
+def credentials(
+    leaf: Leaf, *, trust_pem: bytes | None = None, crl_pem: bytes | None = None
+) -> Credentials:
+    """What `leaf` would load from its folder."""
+    trust = ca().pem if trust_pem is None else trust_pem
+    return Credentials(leaf.chain_pem, leaf.key_pem, trust, crl_pem)
+
+
+@cache
+def server_side() -> ssl.SSLContext:
+    return server_context(credentials(orders()))
+
+
+@cache
+def client_side() -> ssl.SSLContext:
+    return client_context(credentials(web()))
+
+
+@dataclass
+class End:
+    """One TLS end and what became of it."""
+
+    context: ssl.SSLContext
+    server: bool
+    name: str | None = None
+    refuse: Reason | None = None  # what on_ready raises
+    protocol: asyncio.Protocol | None = field(default_factory=Recorder)
+    ready: int = 0
+    failures: list[tuple[Reason, str]] = field(default_factory=list)
+    tls: TlsConnection = field(init=False)
+    raw: RawTransport = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tls = TlsConnection(
+            self.context,
+            server_side=self.server,
+            server_hostname=self.name,
+            on_ready=self._on_ready,
+            on_failed=lambda reason, detail: self.failures.append((reason, detail)),
+        )
+
+    def _on_ready(self, tls: TlsConnection) -> asyncio.Protocol | None:
+        assert tls is self.tls
+        self.ready += 1
+        if self.refuse is not None:
+            raise RefusedError(self.refuse, "refused by the test")
+        return self.protocol
+
+    @property
+    def app(self) -> Recorder:
+        """The recorder above the connection."""
+        assert isinstance(self.protocol, Recorder)
+        return self.protocol
+
+    @property
+    def reason(self) -> Reason:
+        """Why it failed, which it must have done exactly once."""
+        assert len(self.failures) == 1
+        return self.failures[0][0]
+
+
+def client_end(context: ssl.SSLContext | None = None, name: str | None = None) -> End:
+    return End(context or client_side(), server=False, name=name)
+
+
+def server_end(context: ssl.SSLContext | None = None) -> End:
+    return End(context or server_side(), server=True)
+
+
+def join(client: End, server: End, high: int = 65536) -> None:
+    """Put both on one in-memory connection; nothing has moved yet but the ClientHello."""
+    client.raw, server.raw = raw_pair(client.tls, server.tls, high)
+
+
+async def connect(
+    client: End | None = None, server: End | None = None, high: int = 65536
+) -> tuple[End, End]:
+    """Two ends, by default good ones, as far as the handshake brings them."""
+    client, server = client or client_end(), server or server_end()
+    join(client, server, high)
+    await settle(client.raw, server.raw)
+    return client, server
