@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from pki.keys import PublicKey, key_name
-from pki.read import MALFORMED, words
+from pki.read import MALFORMED, quiet, words
 
 Signed = x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList
 Subject = x509.Certificate | x509.CertificateSigningRequest
@@ -179,6 +179,12 @@ def key_fingerprint(subject: Subject) -> str:
         )
     )
     return digest.finalize().hex()
+
+
+def serial_number(certificate: x509.Certificate) -> int:
+    """The serial number, also where it is not positive, as RFC 5280 asks."""
+    with quiet():
+        return certificate.serial_number
 
 
 def serial_text(serial: int) -> str:

@@ -12,6 +12,7 @@ import binascii
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -207,10 +208,16 @@ def _load_der(source: str, data: bytes) -> Value:
     raise InputError(f"{source} is no certificate, request or CRL in DER: {why}", _HINT)
 
 
-def _quietly(loader: Callable[[bytes], Value], data: bytes) -> Value:
-    """Load without the library's warnings: what they say is a finding, not noise on stderr."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the library's warnings: what they say is a finding here, not noise on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+def _quietly(loader: Callable[[bytes], Value], data: bytes) -> Value:
+    with quiet():
         return loader(data)
 
 

@@ -149,9 +149,13 @@ def _listed(view: Extended, label: str, words: list[str]) -> str:
 def _authority(view: Extended) -> str:
     if not view["ca"]:
         return "no"
-    if view["path_length"] is None:
-        return "yes, with any number of CAs below it"
-    return f"yes, with {count(view['path_length'], 'CA')} below it at most"
+    match view["path_length"]:
+        case None:
+            return "yes, with any number of CAs below it"
+        case 0:
+            return "yes, for leaves only"
+        case limit:
+            return f"yes, with {count(limit, 'CA')} below it at most"
 
 
 def _constraints(constraints: Constraints) -> Iterator[Row]:

@@ -162,7 +162,8 @@ def view(item: Item, now: datetime) -> View:
 def _certificate(item: Item, cert: x509.Certificate, now: datetime) -> CertificateView:
     found, problem = fields.extensions(cert)
     problems = [f"extensions cannot be read: {problem}"] if problem else []
-    if cert.serial_number <= 0:
+    serial = fields.serial_number(cert)
+    if serial <= 0:
         problems.append("the serial number is not positive (RFC 5280 section 4.1.2.2)")
     return CertificateView(
         type="certificate",
@@ -170,7 +171,7 @@ def _certificate(item: Item, cert: x509.Certificate, now: datetime) -> Certifica
         position=item.position,
         subject=_name(cert, "subject", problems),
         issuer=_name(cert, "issuer", problems),
-        serial=fields.serial_text(cert.serial_number),
+        serial=fields.serial_text(serial),
         not_before=timestamp(cert.not_valid_before_utc),
         not_after=timestamp(cert.not_valid_after_utc),
         state=_state(cert, now),

@@ -78,7 +78,7 @@ def _readable(link: Link, _: Wanted) -> Iterator[Finding]:
         )
     if link.certificate.version is not x509.Version.v3:
         yield link.finding(rules.MALFORMED, "version", "1", "3")
-    serial = link.certificate.serial_number
+    serial = fields.serial_number(link.certificate)
     if serial <= 0:
         found = fields.serial_text(serial)
         yield link.finding(rules.MALFORMED, "serial number", found, "a positive number")

@@ -42,7 +42,8 @@ def check(path: Sequence[Link], crls: Sequence[Crl], now: datetime) -> Iterator[
 def _judge(link: Link, issuer: Link, crl: Crl, now: datetime) -> Iterator[Finding]:
     yield from _current(issuer, crl, now)
     yield from _complete(issuer, crl)
-    entry = crl.get_revoked_certificate_by_serial_number(link.certificate.serial_number)
+    serial = fields.serial_number(link.certificate)
+    entry = crl.get_revoked_certificate_by_serial_number(serial)
     if entry is not None:
         when, why = timestamp(entry.revocation_date_utc), fields.revocation_reason(entry)
         yield link.finding(rules.REVOKED, "serial number", f"revoked {when} ({why})", "not revoked")
