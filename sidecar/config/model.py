@@ -157,7 +157,11 @@ class RuleConfig(Model, frozen=True, kw_only=True, rename={"from_": "from"}):
 
     from_: Annotated[
         tuple[SpiffePattern, ...],
-        some("SPIFFE IDs of the callers. `*` stands for one path segment, `**` for any number."),
+        some(
+            "SPIFFE IDs of the callers. `*` stands for one path segment, `**` for any number.",
+            missing="a rule is about somebody, and nobody is named",
+            hint='write `from: ["spiffe://TRUST-DOMAIN/**"]` for everyone in that trust domain',
+        ),
     ]
     methods: Annotated[
         tuple[Method, ...],

@@ -4,7 +4,8 @@ PyYAML's constructor loses lines, keeps the last of two equal keys, follows alia
 `off`, `no` and `1:20` as something other than they look. So the tree is built from the parser's
 events by one short loop: plain scalars mean what they mean in JSON (YAML 1.2 core schema without
 its octal and infinite numbers), and anchors, aliases, tags, second documents and keys given twice
-are refused by name. Whatever is refused costs no more than reading up to that point.
+are refused by name, as is text that could not be shown as it is. Whatever is refused costs no
+more than reading up to that point.
 """
 
 from __future__ import annotations
@@ -147,6 +148,9 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag not in {None, "!"}:
             raise self._refusal(event, path, "tags are not read here", f"remove {tag!a}")
+        if isinstance(event, yaml.ScalarEvent) and not event.value.isprintable():
+            message = f"{quote(event.value)} has a character that cannot be printed"
+            raise self._refusal(event, path, message)
         if len(path) > MAX_DEPTH:
             raise self._refusal(event, path, f"nested deeper than {MAX_DEPTH} levels")
 

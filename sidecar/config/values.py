@@ -96,7 +96,7 @@ def _is_loopback(host: str) -> bool:
 
 def _unix_path(path: str) -> str:
     if not path.startswith("/"):
-        raise InvalidValueError(f"unix:{path} is not absolute; a socket path starts with /")
+        raise InvalidValueError(f"{quote(path)} is not absolute: a socket's path starts with /")
     if len(path.encode()) > MAX_UNIX_PATH_BYTES:
         raise InvalidValueError(f"a UNIX socket's path has at most {MAX_UNIX_PATH_BYTES} bytes")
     if not path.isprintable():
