@@ -3,17 +3,16 @@
 Nothing here reads a clock, makes a random number or touches a file, so every certificate can be
 built again in a test, byte for byte but for the signature.
 
-Nothing is signed that `lint` has not passed. A builder is signed twice: first with a key that
-signs nothing, which gives the draft that the linter reads, then, if there is no finding, with
-the CA's key. Both hold the same bytes to be signed, and that is checked too. `_certify` and
-`crl` are the only places where a CA key is used.
+Nothing is signed that `lint` has not passed: what a builder gets instead of the CA's key is a
+`_Linted` key, which lints the bytes that it is asked to sign before it signs them. So the bytes
+that were linted are the bytes that were signed, and there is no path around it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
@@ -27,11 +26,9 @@ from pki.lint import Role
 from pki.names import SCHEME
 from pki.profile import BACKDATE, PRIVATE_NETWORKS, Profile, Request
 
-_NOT_A_CA: Final = x509.BasicConstraints(ca=False, path_length=None)
-_BOTH: Final = x509.ExtendedKeyUsage(
-    [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-)
-_NO_NAME: Final = x509.Name([])
+
+def _extension(value: x509.ExtensionType, critical: bool = False) -> x509.Extension[Any]:
+    return x509.Extension(value.oid, critical, value)
 
 
 def _usage(*granted: str) -> x509.KeyUsage:
@@ -42,42 +39,56 @@ def _usage(*granted: str) -> x509.KeyUsage:
     return x509.KeyUsage(**{bit: bit in granted for bit in bits})
 
 
-# No keyEncipherment, not for RSA either: only key transport without forward secrecy needs it.
-_LEAF_USAGE: Final = _usage("digital_signature")
-_CA_USAGE: Final = _usage("key_cert_sign", "crl_sign")
+_NO_NAME: Final = x509.Name([])
+
+# What all leaves share, made once. There is no keyEncipherment, not for RSA either: only key
+# transport without forward secrecy needs it.
+_LEAF_EXTENSIONS: Final = (
+    _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+    _extension(_usage("digital_signature"), critical=True),
+    _extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    ),
+)
 
 
-class _Blank:
-    """A key that signs nothing: the signature of a draft is empty."""
+class _Linted:
+    """A private key that calls `check` with what it is about to sign; `check` raises to refuse."""
 
-    def sign(self, *_: object) -> bytes:
-        return b""
+    def __init__(self, key: Any, check: Callable[[bytes], None]) -> None:
+        self._key = key
+        self._check = check
+
+    def sign(self, data: bytes, *how: object) -> bytes:
+        self._check(data)
+        signature: bytes = self._key.sign(data, *how)
+        return signature
 
 
-# One for each kind of key, because the kind decides the algorithm that stands in a certificate.
+# One for each kind of key: by its kind, a builder knows which algorithm to write down.
 @ec.EllipticCurvePrivateKey.register
-class _BlankEC(_Blank):
+class _LintedEC(_Linted):
     pass
 
 
 @ed25519.Ed25519PrivateKey.register
-class _BlankEd25519(_Blank):
+class _LintedEd25519(_Linted):
     pass
 
 
 @rsa.RSAPrivateKey.register
-class _BlankRSA(_Blank):
+class _LintedRSA(_Linted):
     pass
 
 
-def _blank_for(key: PrivateKey) -> Any:
+def _linted(key: PrivateKey, check: Callable[[bytes], None]) -> Any:
     match key:
         case ec.EllipticCurvePrivateKey():
-            return _BlankEC()
+            return _LintedEC(key, check)
         case ed25519.Ed25519PrivateKey():
-            return _BlankEd25519()
+            return _LintedEd25519(key, check)
         case rsa.RSAPrivateKey():
-            return _BlankRSA()
+            return _LintedRSA(key, check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,7 @@ class Issuer:
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
     name: x509.Name = field(init=False, repr=False)
-    key_id: x509.AuthorityKeyIdentifier = field(init=False, repr=False)
+    key_id: x509.Extension[x509.AuthorityKeyIdentifier] = field(init=False, repr=False)
     start: datetime = field(init=False, repr=False)
     end: datetime = field(init=False, repr=False)
 
@@ -99,7 +110,7 @@ class Issuer:
         key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski.value)
         for name, value in (
             ("name", certificate.subject),
-            ("key_id", key_id),
+            ("key_id", _extension(key_id)),
             ("start", certificate.not_valid_before_utc),
             ("end", certificate.not_valid_after_utc),
         ):
@@ -128,15 +139,14 @@ def root(key: PrivateKey, profile: Profile, now: datetime, serial: int) -> x509.
     """A self-signed root: path length 1, constrained to the profile's names."""
     public_key = check_public_key(key.public_key())
     ski = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
     name = _ca_name("root", profile, ski)
     builder = (
-        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=public_key)
-        .serial_number(serial)
+        _builder(name, public_key, serial, _ca_extensions(profile, 1, ski, _extension(key_id)))
+        .issuer_name(name)
         .not_valid_before(_whole(now) - BACKDATE)
         .not_valid_after(_whole(now) + profile.root_ttl)
     )
-    key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
-    builder = _ca_extensions(builder, profile, 1, ski, key_id)
     return _certify(builder, key, Role.ROOT, None)
 
 
@@ -145,13 +155,9 @@ def intermediate(
 ) -> x509.Certificate:
     """An issuing CA under `issuer`: path length 0, the same name constraints."""
     ski = x509.SubjectKeyIdentifier.from_public_key(check_public_key(public_key))
-    builder = _dated(issuer, now, now + profile.intermediate_ttl)
-    builder = (
-        builder.serial_number(serial)
-        .subject_name(_ca_name("intermediate", profile, ski))
-        .public_key(public_key)
-    )
-    builder = _ca_extensions(builder, profile, 0, ski, issuer.key_id)
+    name = _ca_name("intermediate", profile, ski)
+    builder = _builder(name, public_key, serial, _ca_extensions(profile, 0, ski, issuer.key_id))
+    builder = _under(issuer, builder, now, profile.intermediate_ttl)
     return _certify(builder, issuer.key, Role.INTERMEDIATE, issuer.certificate)
 
 
@@ -172,18 +178,14 @@ def leaf(
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(request.spiffe_id))]
     names += map(x509.DNSName, request.dns)
     names += map(x509.IPAddress, request.ips)
-    builder = (
-        _dated(issuer, now, now + profile.ttl(request))
-        .serial_number(serial)
-        .subject_name(_NO_NAME)
-        .public_key(public_key)
-        .add_extension(x509.SubjectAlternativeName(names), critical=True)
-        .add_extension(_NOT_A_CA, critical=True)
-        .add_extension(_LEAF_USAGE, critical=True)
-        .add_extension(_BOTH, critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(issuer.key_id, critical=False)
-    )
+    extensions = [
+        _extension(x509.SubjectAlternativeName(names), critical=True),
+        *_LEAF_EXTENSIONS,
+        _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
+        issuer.key_id,
+    ]
+    builder = _builder(_NO_NAME, public_key, serial, extensions)
+    builder = _under(issuer, builder, now, profile.ttl(request))
     return _certify(builder, issuer.key, Role.LEAF, issuer.certificate)
 
 
@@ -197,15 +199,14 @@ def crl(
         .issuer_name(issuer.name)
         .last_update(_whole(now))
         .next_update(_whole(until))
-        .add_extension(issuer.key_id, critical=False)
+        .add_extension(issuer.key_id.value, critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
     )
-    hash_ = signature_hash(issuer.key)
-    draft = builder.sign(_blank_for(issuer.key), hash_)
-    lint.check("CRL", lint.crl_findings(draft, issuer.certificate))
-    signed = builder.sign(issuer.key, hash_)
-    assert signed.tbs_certlist_bytes == draft.tbs_certlist_bytes
-    return signed
+
+    def check(tbs: bytes) -> None:
+        lint.check("CRL", lint.crl_findings(lint.draft_crl(tbs), issuer.certificate))
+
+    return builder.sign(_linted(issuer.key, check), signature_hash(issuer.key))
 
 
 def _certify(
@@ -214,46 +215,55 @@ def _certify(
     role: Role,
     issuer: x509.Certificate | None,
 ) -> x509.Certificate:
-    hash_ = signature_hash(key)
-    draft = builder.sign(_blank_for(key), hash_)
-    lint.check(f"{role} certificate", lint.certificate_findings(draft, role, issuer))
-    signed = builder.sign(key, hash_)
-    assert signed.tbs_certificate_bytes == draft.tbs_certificate_bytes
-    return signed
+    def check(tbs: bytes) -> None:
+        draft = lint.draft_certificate(tbs)
+        lint.check(f"{role} certificate", lint.certificate_findings(draft, role, issuer))
+
+    return builder.sign(_linted(key, check), signature_hash(key))
 
 
-def _dated(issuer: Issuer, now: datetime, until: datetime) -> x509.CertificateBuilder:
-    """A builder under `issuer` whose validity lies within the issuer's."""
+def _builder(
+    subject: x509.Name, public_key: PublicKey, serial: int, extensions: list[x509.Extension[Any]]
+) -> x509.CertificateBuilder:
+    # All extensions at once: adding them one by one copies the list for each.
+    builder = x509.CertificateBuilder(extensions=extensions)
+    return builder.subject_name(subject).public_key(public_key).serial_number(serial)
+
+
+def _under(
+    issuer: Issuer, builder: x509.CertificateBuilder, now: datetime, ttl: timedelta
+) -> x509.CertificateBuilder:
+    """Name `issuer`, and lay the validity within the issuer's."""
     if not issuer.start <= now < issuer.end:
         raise RequestError(
             f"the issuing CA is valid from {issuer.start:%Y-%m-%d %H:%M:%S} to"
             f" {issuer.end:%Y-%m-%d %H:%M:%S} UTC, and now is outside of that",
             "check this machine's clock (date -u); an expired issuing CA is replaced by pki rotate",
         )
+    start = _whole(now)
     return (
-        x509.CertificateBuilder(issuer_name=issuer.name)
-        .not_valid_before(max(_whole(now) - BACKDATE, issuer.start))
-        .not_valid_after(min(_whole(until), issuer.end))
+        builder.issuer_name(issuer.name)
+        .not_valid_before(max(start - BACKDATE, issuer.start))
+        .not_valid_after(min(start + ttl, issuer.end))
     )
 
 
 def _ca_extensions(
-    builder: x509.CertificateBuilder,
     profile: Profile,
     path_length: int,
     ski: x509.SubjectKeyIdentifier,
-    key_id: x509.AuthorityKeyIdentifier,
-) -> x509.CertificateBuilder:
+    key_id: x509.Extension[x509.AuthorityKeyIdentifier],
+) -> list[x509.Extension[Any]]:
     """What root and intermediate share. A signing certificate's SPIFFE ID has no path."""
     name = x509.UniformResourceIdentifier(SCHEME + profile.trust_domain)
-    return (
-        builder.add_extension(x509.BasicConstraints(True, path_length), critical=True)
-        .add_extension(_CA_USAGE, critical=True)
-        .add_extension(_constraints(profile), critical=True)
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .add_extension(ski, critical=False)
-        .add_extension(key_id, critical=False)
-    )
+    return [
+        _extension(x509.BasicConstraints(True, path_length), critical=True),
+        _extension(_usage("key_cert_sign", "crl_sign"), critical=True),
+        _extension(_constraints(profile), critical=True),
+        _extension(x509.SubjectAlternativeName([name])),
+        _extension(ski),
+        key_id,
+    ]
 
 
 def _constraints(profile: Profile) -> x509.NameConstraints:

@@ -13,10 +13,6 @@ from typing import Final
 
 NULL: Final = b"\x05\x00"
 
-INTEGER: Final = 0x02
-UTC_TIME: Final = 0x17
-GENERALIZED_TIME: Final = 0x18
-
 
 def tlv(tag: int, content: bytes) -> bytes:
     """One element with a definite length in its shortest form."""
@@ -39,7 +35,7 @@ def octets(value: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """INTEGER, not negative."""
-    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def oid(dotted: str) -> bytes:
