@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sidecar.net.contexts import NamedObject
 
@@ -93,8 +93,7 @@ class TlsFacts(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection over; `connection_made` is not called."""
-        assert isinstance(protocol, asyncio.Protocol)
-        self._protocol = protocol
+        self._protocol = cast("asyncio.Protocol", protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the application protocol."""

@@ -43,7 +43,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from sidecar.core.ids import RefusedError
 from sidecar.core.reasons import HANDSHAKE_CLOSED, HANDSHAKE_TIMEOUT, Reason
@@ -124,10 +124,10 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
-        self._raw = transport
+        # A cast and no assertion: uvloop's transports are not derived from asyncio's.
+        self._raw = cast("asyncio.Transport", transport)
         if self._closing:
-            transport.abort()
+            self._raw.abort()
         elif not self._object.server_side:
             self._step()
 
