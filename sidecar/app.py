@@ -162,7 +162,7 @@ class App:
         log.info("serving", generation=snapshot.generation, spiffe_id=str(identity.spiffe_id))
 
     def _fingerprint(self) -> object:
-        return fingerprint(self._path), fingerprint(Path(self.config.identity.dir))
+        return _look(self._path), fingerprint(Path(self.config.identity.dir))
 
     async def _watch(self) -> None:
         """Look once in an interval whether anything on disk changed."""
@@ -266,6 +266,15 @@ class App:
     def quit(self) -> None:
         """Drain, then end."""
         self._stop.set()
+
+
+def _look(path: Path) -> object:
+    """Describe a file so that any change of it is a difference; a ConfigMap swaps a symlink."""
+    try:
+        seen = path.stat()
+    except OSError as error:
+        return error.errno
+    return seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
 
 
 def _entries(config: Config) -> list[Inbound | Outbound]:

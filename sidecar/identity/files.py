@@ -54,6 +54,7 @@ class Identity:
 
     `revoked` holds pairs of an issuer's name (DER) and a serial. `fingerprint` is what
     `fingerprint(path)` was before the files were read. `warnings` are sentences for the operator.
+    `bundle_not_after` is the earliest end of a root, `crl_next_update` the earliest of the lists.
     """
 
     credentials: Credentials
@@ -62,6 +63,8 @@ class Identity:
     fingerprint: object = field(repr=False)
     revoked: frozenset[tuple[bytes, int]] = field(repr=False)
     warnings: tuple[str, ...]
+    bundle_not_after: float
+    crl_next_update: float | None
 
     @property
     def trust_domain(self) -> str:
@@ -137,7 +140,16 @@ def load_identity(path: Path, now: float, trust_domain: str | None = None) -> Id
         *_list_warnings(path / REVOKED, chain, lists, now),
     ]
     revoked = frozenset((crl.issuer, serial) for crl in lists for serial in crl.serials)
-    return Identity(credentials, spiffe_id, chain[0], seen, revoked, tuple(warnings))
+    return Identity(
+        credentials=credentials,
+        spiffe_id=spiffe_id,
+        leaf=chain[0],
+        fingerprint=seen,
+        revoked=revoked,
+        warnings=tuple(warnings),
+        bundle_not_after=min(root.not_after for root in roots),
+        crl_next_update=min((crl.next_update for crl in lists), default=None),
+    )
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -189,20 +201,29 @@ def _issue_hint(path: Path) -> str:
     return f"write tls.crt, tls.key and ca.crt there: `pki issue ... --out {path.parent}`"
 
 
+def _look_hint(path: Path) -> str:
+    return f"look at it: `pki show {path}`"
+
+
 # --- checking ----------------------------------------------------------------------------------
 
 
 def _certificates(path: Path, pem: bytes) -> list[Certificate]:
     """The certificates of a file, at least one."""
-    found: list[Certificate] = []
     try:
-        found.extend(Certificate.parse(block) for block in pem_blocks(pem, CERTIFICATE))
+        blocks = pem_blocks(pem, CERTIFICATE)
     except MalformedCertificateError as error:
-        problem = f"certificate {len(found) + 1}: {error}"
-        raise IdentityError(path, problem, f"look at it: `pki show {path}`") from None
-    if not found:
+        raise IdentityError(path, str(error), _look_hint(path)) from None
+    if not blocks:
         raise IdentityError(path, "it holds no certificate", _issue_hint(path))
-    return found
+    return [_certificate(path, number, block) for number, block in enumerate(blocks, 1)]
+
+
+def _certificate(path: Path, number: int, der: bytes) -> Certificate:
+    try:
+        return Certificate.parse(der)
+    except MalformedCertificateError as error:
+        raise IdentityError(path, f"certificate {number}: {error}", _look_hint(path)) from None
 
 
 def _check_chain(path: Path, chain: list[Certificate], now: float) -> SpiffeID:

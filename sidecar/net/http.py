@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from ssl import SSLError
+from typing import cast
 
 from sidecar.core import phases as ex
 from sidecar.core.exchange import Exchange
@@ -73,8 +74,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self.exchange.start(_monotonic())
 
     def data_received(self, data: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import LIFETIME, Reason
@@ -171,9 +171,8 @@ class TunnelStart(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read nothing until there is somewhere to put it."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.pause_reading()
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.pause_reading()
         self._stop = self._connection.world.spawn(self._dial())
 
     def connection_lost(self, exc: Exception | None) -> None:

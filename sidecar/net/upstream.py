@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Protocol
+from typing import Protocol, cast
 
 from sidecar.config import Address
 from sidecar.core.ids import Permit, RefusedError
@@ -88,10 +88,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; a parked one delivers nothing until a tunnel takes it over."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         if self._parked:
-            transport.pause_reading()
+            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes on; an idle upstream has nothing to say."""
