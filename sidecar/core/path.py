@@ -64,7 +64,7 @@ def decoded(path: str) -> str:
     one is a rule about the other. `%25` and escapes beyond ASCII are left: each has one spelling
     already. Two canonical paths come out equal exactly if they decode to equal bytes.
     """
-    return _ESCAPE.sub(_read, path) if "%" in path else path
+    return _ASCII_ESCAPE.sub(_read, path) if "%" in path else path
 
 
 _UNRESERVED: Final = frozenset(ascii_letters + digits + "-._~")
@@ -87,6 +87,7 @@ _PATH: Final = re.compile(rf"(?=/)(?:{_SEGMENT})*+/?").fullmatch
 _VISIBLE: Final = re.compile(r"[!-\"$-~]+").fullmatch
 # A lone % is found too, so that what it would become part of cannot make it whole: %2%35.
 _ESCAPE: Final = re.compile(r"%(?:[0-9A-Fa-f]{2})?")
+_ASCII_ESCAPE: Final = re.compile(r"%(?!25)[0-7][0-9A-F]")
 
 # What is said about a path that `_PATH` refuses; nothing is decided here.
 _FAULTS: Final = tuple(
@@ -122,5 +123,4 @@ def _respell(match: re.Match[str]) -> str:
 
 
 def _read(match: re.Match[str]) -> str:
-    code = int(match[0][1:], 16)
-    return chr(code) if code < 0x80 and code != 0x25 else match[0]
+    return chr(int(match[0][1:], 16))

@@ -17,7 +17,7 @@ and paths only, and refused by any `deny` rule for its peer: it might carry just
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -155,14 +155,16 @@ class Grant:
 class Policy:
     """The rules of one listener, ready to be asked; raises `InvalidRuleError` for equal ids.
 
-    `names_paths` says whether any rule is about paths. Then only canonical paths can be decided
-    about, and `target_rule` is `core.path.canonical`, else `core.path.plain`.
+    `names_paths` says whether any rule is about paths. Only canonical paths can be decided about
+    then, so `target_rule`, which every request target goes through first, is
+    `core.path.canonical`; else it is `core.path.plain`.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         given = list(rules)
         _check_ids(given)
         self.names_paths = any(rule.paths for rule in given)
+        self.target_rule: Callable[[str], Target] = canonical if self.names_paths else plain
         # By strength: denials after permits, and among equals the later rule before the earlier.
         backwards = given[::-1]
         self._rules = sorted(backwards, key=lambda rule: rule.effect == "deny")
@@ -171,10 +173,6 @@ class Policy:
         self._tables: list[_Table] = []
         self._sources = Node()
         self._compile()
-
-    def target_rule(self, target: str) -> Target:
-        """Check a request target as these rules need it, or raise `RefusedError`."""
-        return canonical(target) if self.names_paths else plain(target)
 
     def connection(self, spiffe_id: SpiffeID) -> Grant | Denial:
         """Decide whether a peer may be here at all."""

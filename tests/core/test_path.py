@@ -51,6 +51,7 @@ def accepted(target: str, rule: Callable[[str], Target] = canonical) -> Target |
 )  # fmt: skip
 def test_a_canonical_path_stays_as_it_is(path: str) -> None:
     assert canonical(path) == (path, "")
+    assert canonical(path + "?q") == (path, "?q")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,7 @@ REFUSED = [
     ("/%C0%AE%C0%AE/b", "escapes that are not UTF-8", True),
     ("/a%C0%AFb", "escapes that are not UTF-8", True),
     ("/a%E0%80%AFb", "escapes that are not UTF-8", True),
+    ("/a%F0%80%80%AFb", "escapes that are not UTF-8", False),
     ("/%ED%A0%80", "escapes that are not UTF-8", False),
     ("/%F4%90%80%80", "escapes that are not UTF-8", False),
     ("/%C3", "escapes that are not UTF-8", False),
