@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Final, TypeVar
 
 from tests.bench import peers, rounds, topology
-from tests.bench.load import WORKLOADS, Pressure
+from tests.bench.load import WORKLOADS, Pressure, Workload
 from tests.bench.place import Peer
 from tests.bench.report import Entry, Report, as_json, as_table
 from tests.bench.rounds import Sample, Step, Taken
@@ -98,14 +98,12 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    here = [peer for peer in options.only if peer.find()]
     pressure = Pressure(options.connections, _WARM_UP_SECONDS, options.seconds)
-    taken = _take(rounds.plan(here, options.workloads, options.rounds), pressure)
+    taken = _take(rounds.plan(options.only, options.workloads, options.rounds), pressure)
     entries = {
-        workload: [_entry(peer, [one for one in taken if one.step.is_of(peer, workload)])
-                   for peer in options.only]
+        workload: [_entry(peer, workload, taken) for peer in options.only]
         for workload in options.workloads
-    }  # fmt: skip
+    }
     return Report(_machine(), options.rounds, pressure, entries)
 
 
@@ -132,21 +130,19 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _entry(peer: Peer, taken: Sequence[Taken]) -> Entry:
-    if not peer.find():
+def _entry(peer: Peer, workload: Workload, taken: Sequence[Taken]) -> Entry:
+    program = peer.find(workload.protocol)
+    if program is None:
         return Entry(peer.name, "", (), missing=peer.missing)
-    samples = tuple(one.outcome for one in taken if isinstance(one.outcome, Sample))
-    problems = [one.outcome for one in taken if isinstance(one.outcome, str)]
-    return Entry(peer.name, _version(peer), samples, failed="; ".join(problems))
+    outcomes = [one.outcome for one in taken if one.step.is_of(peer, workload)]
+    samples = tuple(outcome for outcome in outcomes if isinstance(outcome, Sample))
+    problems = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    return Entry(peer.name, _version([program, *peer.version]), samples, failed="; ".join(problems))
 
 
-def _version(peer: Peer) -> str:
-    """What the program calls itself: the first dotted number that it prints."""
-    program = peer.find()
-    assert program is not None, "only asked of peers that are here"
-    said = subprocess.run(
-        [program, *peer.version], capture_output=True, text=True, timeout=10, check=False
-    )
+def _version(argv: Sequence[str]) -> str:
+    """What a program calls itself: the first dotted number that it prints."""
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
     number = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
     return number[0] if number else "?"
 

@@ -73,13 +73,14 @@ class Place:
 class Peer:
     """One kind of proxy.
 
-    `find` returns the program or None; `missing` is the sentence for that case. `command` writes
+    `find` returns the program, or None if there is none that speaks the protocol; `missing` is
+    the sentence for that case. `command` writes
     the configuration of a place and returns the argument list (without the program) that runs
     it in the foreground; `version` are the arguments that make the program say its own.
     """
 
     name: str
-    find: Callable[[], str | None]
+    find: Callable[[Protocol], str | None]
     missing: str
     version: tuple[str, ...]
     command: Callable[[Place], list[str]]

@@ -71,12 +71,13 @@ class _Look:
 
 
 def plan(peers: Sequence[Peer], workloads: Sequence[Workload], rounds: int) -> list[Step]:
-    """All steps in order: peers take turns within a workload, workloads within a round."""
+    """All steps of the peers that are here: they take turns in a workload, workloads in a round."""
     return [
         Step(number, peer, workload)
         for number in range(1, rounds + 1)
         for workload in workloads
         for peer in peers
+        if peer.find(workload.protocol)
     ]
 
 

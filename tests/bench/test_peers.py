@@ -46,7 +46,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 )
 def chain(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Chain]:
     peer, protocol = request.param
-    if peer.find() is None:
+    if peer.find(protocol) is None:
         pytest.skip(f"{peer.name} {peer.missing}")
     with topology.pair(peer, protocol, REQUEST, ground) as pair:
         yield Chain(peer, protocol, pair.tls_port)

@@ -117,7 +117,7 @@ def pair(peer: Peer, protocol: Protocol, probe: bytes, on: Ground) -> Iterator[P
 
 
 def _command(peer: Peer, place: Place, on: Ground) -> Command:
-    program = peer.find()
+    program = peer.find(place.protocol)
     assert program is not None, "only peers that were found are started"
     environment = {"OPENSSL_CONF": str(on.openssl_conf)}
     return Command([program, *peer.command(place)], place.folder, on.cores.proxies, environment)

@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.place import Peer, Place, dns_name, spiffe_id
+from tests.bench.place import Peer, Place, Protocol, dns_name, spiffe_id
 
 Json = dict[str, Any]
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _TLS: Final = f"{_TYPES}.transport_sockets.tls.v3"
 
 
-def _find() -> str | None:
+def _find(_protocol: Protocol) -> str | None:
     """The wheel puts the program beside the interpreter of its virtual environment."""
     return shutil.which("envoy", path=Path(sys.executable).parent) or shutil.which("envoy")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 from typing import Final
 
-from tests.bench.place import Peer, Place, dns_name
+from tests.bench.place import Peer, Place, Protocol, dns_name
 
 
-def _find() -> str | None:
+def _find(_protocol: Protocol) -> str | None:
     return shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin") or shutil.which("haproxy")
 
 

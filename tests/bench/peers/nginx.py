@@ -8,16 +8,26 @@ as they come.
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
-from tests.bench.place import MANY, Peer, Place, dns_name
+from tests.bench.place import MANY, Peer, Place, Protocol, dns_name
 
 _STREAM_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_stream_module.so")  # Debian: dynamic
 
 
-def _find() -> str | None:
-    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or shutil.which("nginx")
+def _find(protocol: Protocol) -> str | None:
+    """`stream` is a module of its own in Debian, and built in elsewhere."""
+    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or shutil.which("nginx")
+    if program is None or protocol == "http" or _STREAM_MODULE.exists():
+        return program
+    return program if _has_stream(program) else None
+
+
+def _has_stream(program: str) -> bool:
+    said = subprocess.run([program, "-V"], capture_output=True, text=True, check=False)
+    return "--with-stream" in said.stderr.split()
 
 
 def _command(place: Place) -> list[str]:

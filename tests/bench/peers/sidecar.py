@@ -11,10 +11,10 @@ import json
 import sys
 from typing import Any, Final
 
-from tests.bench.place import Peer, Place, Side, spiffe_id
+from tests.bench.place import Peer, Place, Protocol, Side, spiffe_id
 
 
-def _find() -> str | None:
+def _find(_protocol: Protocol) -> str | None:
     """The interpreter that runs the harness, if the package has its command line."""
     return sys.executable if importlib.util.find_spec("sidecar.cli") else None
 
@@ -33,7 +33,7 @@ def config(place: Place) -> dict[str, Any]:
         "identity": {"dir": str(place.identity)},
         "inbound": [
             {
-                "name": "app",
+                "name": "in",
                 "listen": f"127.0.0.1:{ports['inbound']}",
                 "forward": target,
                 "protocol": place.protocol,
@@ -42,7 +42,7 @@ def config(place: Place) -> dict[str, Any]:
         ],
         "outbound": [
             {
-                "name": "app",
+                "name": "out",
                 "listen": f"127.0.0.1:{ports['outbound']}",
                 "connect": [target],
                 "expect": [spiffe_id("inbound")],
