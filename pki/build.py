@@ -204,7 +204,7 @@ def crl(
     )
 
     def check(tbs: bytes) -> None:
-        lint.check("CRL", lint.crl_findings(lint.draft_crl(tbs), issuer.certificate))
+        lint.check("CRL", lint.crl_findings(tbs, issuer.certificate))
 
     return builder.sign(_linted(issuer.key, check), signature_hash(issuer.key))
 
@@ -216,8 +216,7 @@ def _certify(
     issuer: x509.Certificate | None,
 ) -> x509.Certificate:
     def check(tbs: bytes) -> None:
-        draft = lint.draft_certificate(tbs)
-        lint.check(f"{role} certificate", lint.certificate_findings(draft, role, issuer))
+        lint.check(f"{role} certificate", lint.certificate_findings(tbs, role, issuer))
 
     return builder.sign(_linted(key, check), signature_hash(key))
 

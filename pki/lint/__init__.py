@@ -2,12 +2,12 @@
 
 The linter shares no code with `build`: it reads what was encoded and compares it with the rules,
 so a mistake in one is seen by the other. It works on a draft: the very bytes that are about to
-be signed, made into a certificate or CRL with an empty signature.
+be signed, with an empty signature.
 """
 
 from pki.lint.certificate import certificate_findings
 from pki.lint.crl import crl_findings
-from pki.lint.facts import Finding, LintError, Role, check, draft_certificate, draft_crl
+from pki.lint.facts import Finding, LintError, Role, check
 
 __all__ = [
     "Finding",
@@ -16,6 +16,4 @@ __all__ = [
     "certificate_findings",
     "check",
     "crl_findings",
-    "draft_certificate",
-    "draft_crl",
 ]

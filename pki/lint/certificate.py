@@ -38,12 +38,13 @@ class _Case:
     issuer: Facts
 
 
-def certificate_findings(
-    certificate: x509.Certificate, role: Role, issuer: x509.Certificate | None
-) -> list[Finding]:
-    """Every rule that `certificate` breaks in `role`; `issuer` None means self-signed."""
+def certificate_findings(tbs: bytes, role: Role, issuer: x509.Certificate | None) -> list[Finding]:
+    """Every rule that a certificate breaks in `role`; `issuer` None means self-signed.
+
+    `tbs` is its DER-encoded TBSCertificate: what is about to be signed.
+    """
     try:
-        it = facts(certificate)
+        it = facts(tbs)
         case = _Case(it, role, it if issuer is None else issuer_facts(issuer))
     except UNREADABLE as error:
         return [Finding("unreadable", f"it cannot be read: {error}")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from cryptography import x509
@@ -18,6 +19,7 @@ from pki.lint.facts import (
     issuer_facts,
     known_algorithm,
     time_encoding,
+    unsigned,
 )
 
 
@@ -28,9 +30,11 @@ class _CrlCase:
     issuer: Facts
 
 
-def crl_findings(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> list[Finding]:
-    """Every rule that `crl` of `issuer` breaks."""
+def crl_findings(tbs: bytes, issuer: x509.Certificate) -> list[Finding]:
+    """Every rule that a CRL of `issuer` breaks; `tbs` is its DER-encoded TBSCertList."""
     try:
+        _version, (_, algorithm) = islice(der.elements(der.content(tbs)), 2)
+        crl = x509.load_der_x509_crl(unsigned(tbs, algorithm))
         case = _CrlCase(crl, by_type(crl.extensions), issuer_facts(issuer))
     except UNREADABLE as error:
         return [Finding("unreadable", f"it cannot be read: {error}")]

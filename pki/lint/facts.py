@@ -50,21 +50,6 @@ def check(what: str, findings: list[Finding]) -> None:
         raise LintError(what, findings)
 
 
-def draft_certificate(tbs: bytes) -> x509.Certificate:
-    """What the TBSCertificate `tbs` would be, with an empty signature."""
-    _version, _serial, (_, algorithm) = islice(der.elements(der.content(tbs)), 3)
-    return x509.load_der_x509_certificate(der.sequence(tbs, der.sequence(algorithm), _UNSIGNED))
-
-
-def draft_crl(tbs: bytes) -> x509.CertificateRevocationList:
-    """What the TBSCertList `tbs` would be, with an empty signature."""
-    _version, (_, algorithm) = islice(der.elements(der.content(tbs)), 2)
-    return x509.load_der_x509_crl(der.sequence(tbs, der.sequence(algorithm), _UNSIGNED))
-
-
-_UNSIGNED: Final = b"\x03\x01\x00"  # BIT STRING of no bits
-
-
 UNREADABLE: Final = (
     ValueError,
     UnsupportedAlgorithm,
@@ -78,7 +63,10 @@ Extensions = Mapping[type[x509.ExtensionType], x509.Extension[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What rules look at. Fields in bytes are the DER inside of the TBSCertificate's element."""
+    """What rules look at. Fields in bytes are the DER inside of the TBSCertificate's element.
+
+    `certificate` is a draft: what is to be signed, with an empty signature.
+    """
 
     certificate: x509.Certificate
     issuer: bytes
@@ -86,6 +74,7 @@ class Facts:
     subject: bytes
     key: bytes
     extensions: Extensions
+    names: tuple[x509.GeneralName, ...]
     not_before: datetime
     not_after: datetime
 
@@ -94,30 +83,35 @@ class Facts:
         found = self.extensions.get(kind)
         return None if found is None else found.value
 
-    @property
-    def names(self) -> tuple[x509.GeneralName, ...]:
-        """Its alternative names."""
-        return tuple(self.value(x509.SubjectAlternativeName) or ())
 
-
-def facts(certificate: x509.Certificate) -> Facts:
-    """Read a certificate, or raise one of `UNREADABLE`."""
-    if certificate.version is not x509.Version.v3:
+def facts(tbs: bytes) -> Facts:
+    """Read a TBSCertificate, or raise one of `UNREADABLE`."""
+    fields = [content for _, content in islice(der.elements(der.content(tbs)), 7)]
+    if len(fields) < 7 or fields[0] != _V3:
         raise ValueError("it is not X.509 v3")
-    fields = (
-        content for _, content in der.elements(der.content(certificate.tbs_certificate_bytes))
-    )
-    _version, _serial, _algorithm, issuer, validity, subject, key = islice(fields, 7)
+    _version, _serial, algorithm, issuer, validity, subject, key = fields
+    draft = x509.load_der_x509_certificate(unsigned(tbs, algorithm))
+    extensions = by_type(draft.extensions)
+    san = extensions.get(x509.SubjectAlternativeName)
     return Facts(
-        certificate,
+        draft,
         issuer,
         validity,
         subject,
         key,
-        by_type(certificate.extensions),
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
+        extensions,
+        () if san is None else tuple(san.value),
+        draft.not_valid_before_utc,
+        draft.not_valid_after_utc,
     )
+
+
+_V3: Final = b"\x02\x01\x02"  # INTEGER 2
+
+
+def unsigned(tbs: bytes, algorithm: bytes) -> bytes:
+    """What is to be signed with the inside of its AlgorithmIdentifier and an empty signature."""
+    return der.sequence(tbs, der.sequence(algorithm), b"\x03\x01\x00")
 
 
 def by_type(extensions: x509.Extensions) -> Extensions:
@@ -125,7 +119,11 @@ def by_type(extensions: x509.Extensions) -> Extensions:
     return {type(extension.value): extension for extension in extensions}
 
 
-issuer_facts = lru_cache(maxsize=8)(facts)  # one issuer signs many leaves
+@lru_cache(maxsize=8)  # one issuer signs many leaves
+def issuer_facts(issuer: x509.Certificate) -> Facts:
+    """Read an issuer's certificate, or raise one of `UNREADABLE`."""
+    return facts(issuer.tbs_certificate_bytes)
+
 
 _ALGORITHMS: Final = {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256,
