@@ -64,7 +64,7 @@ def paths() -> dict[str, float]:
     usual, query, escaped = (
         "/api/v1/users/42",
         "/api/v1/users?page=2&size=50",
-        "/u/a%40b.org/caf%c3%a9",
+        "/u/a%40b.org/th%c3%a9",
     )
     return {
         "canonical: usual path": cost_us(lambda: canonical(usual)),

@@ -45,7 +45,7 @@ def accepted(target: str, rule: Callable[[str], Target] = canonical) -> Target |
     "path",
     [
         "/", "/a", "/a/", "/api/v1/users/42", "/.well-known/acme", "/...", "/a..b", "/a.", "/~u",
-        "/a:b@c", "/!$&'()*+,=", "/a%20b", "/a%25b", "/%252F", "/caf%C3%A9", "/%E2%82%AC",
+        "/a:b@c", "/!$&'()*+,=", "/a%20b", "/a%25b", "/%252F", "/th%C3%A9", "/%E2%82%AC",
         "/%F0%9F%98%80", "/a%40b.org", "/%5Bid%5D", "/%2A", "/%7B%7D",
     ],
 )  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_canonical_path_stays_as_it_is(path: str) -> None:
         ("/%61dmin", "/admin"),
         ("/%41%5a%61%7A%30%39", "/AZaz09"),
         ("/%2d%2E%5f%7e", "/-._~"),
-        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/th%c3%a9", "/th%C3%A9"),
         ("/a%2ab", "/a%2Ab"),
         ("/%2561", "/%2561"),
         ("/%25%36%31", "/%2561"),
@@ -103,8 +103,8 @@ REFUSED = [
     ("/a b", "a control character or a space", False),
     ("/a\x7f", "a control character or a space", False),
     ("/a\n", "a control character or a space", True),
-    ("/caf\xe9", "a byte beyond ASCII", False),
-    ("/caf\N{KELVIN SIGN}", "a byte beyond ASCII", False),
+    ("/th\xe9", "a byte beyond ASCII", False),
+    ("/th\N{KELVIN SIGN}", "a byte beyond ASCII", False),
     ("/a#b", "a fragment", True),
     ("/%C0%AE%C0%AE/b", "escapes that are not UTF-8", True),
     ("/a%C0%AFb", "escapes that are not UTF-8", True),
@@ -223,7 +223,7 @@ def test_plain_targets_fit_into_a_request_line(target: str) -> None:
         ("/a%20b%5Bc%5D", "/a b[c]"),
         ("/100%25", "/100%25"),
         ("/%2540", "/%2540"),
-        ("/caf%C3%A9", "/caf%C3%A9"),
+        ("/th%C3%A9", "/th%C3%A9"),
     ],
 )
 def test_rules_compare_what_an_application_reads(path: str, key: str) -> None:

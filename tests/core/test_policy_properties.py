@@ -19,7 +19,7 @@ names = st.sampled_from(["a", "b", "c"])
 wild = st.sampled_from(["a", "b", "*", "**"])
 domains = st.sampled_from(["one.local", "two.local"])
 methods = st.sampled_from(["GET", "PUT", "PURGE"])
-odd = st.sampled_from(["a", "b", "@", "%40", "%61", "%2a", "caf%C3%A9", "%25"])
+odd = st.sampled_from(["a", "b", "@", "%40", "%61", "%2a", "th%C3%A9", "%25"])
 
 peers = st.builds(
     lambda domain, path: SpiffeID(domain, "/" + "/".join(path)),
