@@ -16,7 +16,8 @@ from sidecar.config.tree import build
 from tests.configs import FILE, SMALL, small, text_of
 from tests.test_config_rules import LIMITS, REFUSED, inbound
 
-EXAMPLES = sorted(Path("examples").rglob("*sidecar*.yaml"))
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").rglob("*sidecar*.yaml"))
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 FULL = small(
@@ -51,7 +52,7 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=str)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_valid_for_the_schema_and_for_the_reader(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     VALIDATOR.validate(build(text, path.name).plain())
@@ -59,7 +60,7 @@ def test_every_example_is_valid_for_the_schema_and_for_the_reader(path: Path) ->
 
 
 def test_there_is_an_example() -> None:
-    assert Path("examples/sidecar.yaml") in EXAMPLES
+    assert ROOT / "examples/sidecar.yaml" in EXAMPLES
 
 
 def groups(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
