@@ -13,7 +13,7 @@ of the HTTP path, and ordinary fields cost one dict look-up and one append.
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final
+from typing import Final
 
 from sidecar.core.reasons import BAD_FRAMING, BAD_HOST, Reason
 
@@ -131,12 +131,30 @@ class Fields:
         return sum(map(len, self.lines)) + self.seen_bytes
 
     def special(self, kind: int, name: bytes, value: bytes) -> None:
-        """Take a field that is not simply passed on."""
+        """Take a field that is not simply passed on; the usual ones first."""
         self.seen += 1
         self.seen_bytes += len(name) + len(value) + 4
-        handler = self._HANDLERS.get(kind)
-        if handler is not None:
-            handler(self, value.strip(b" \t"))
+        value = value.strip(b" \t")
+        if kind == HOST:
+            self._on_host(value)
+        elif kind == CONNECTION:
+            self._on_connection(value)
+        elif kind == CONTENT_LENGTH:
+            self._on_content_length(value)
+        elif kind == DATE:
+            self.lines.append(b"date: %b\r\n" % value)
+            self.has_date = True
+        elif kind == REQUEST_ID:
+            if not self.request_id and _TOKEN_ID.fullmatch(value):
+                self.request_id = value
+        elif kind == TRACEPARENT:
+            self._on_traceparent(value)
+        elif kind == TRANSFER_ENCODING:
+            self._on_transfer_encoding(value)
+        elif kind == UPGRADE:
+            self.upgrade = self.upgrade + b"," + value if self.upgrade else value
+        elif kind == EXPECT:
+            self.expect = self.expect + b"," + value if self.expect else value
 
     def _on_host(self, value: bytes) -> None:
         if self.host is not None or authority(value) is None:
@@ -160,25 +178,11 @@ class Fields:
             self.fault = self.fault or BAD_FRAMING
         self.coding = b"chunked"
 
-    def _on_upgrade(self, value: bytes) -> None:
-        self.upgrade = self.upgrade + b"," + value if self.upgrade else value
-
-    def _on_expect(self, value: bytes) -> None:
-        self.expect = self.expect + b"," + value if self.expect else value
-
-    def _on_request_id(self, value: bytes) -> None:
-        if not self.request_id and _TOKEN_ID.fullmatch(value):
-            self.request_id = value
-
     def _on_traceparent(self, value: bytes) -> None:
         self.lines.append(b"traceparent: %b\r\n" % value)
         match = _TRACEPARENT.fullmatch(value)
         if match:
             self.trace_id = match[1].decode("ascii")
-
-    def _on_date(self, value: bytes) -> None:
-        self.lines.append(b"date: %b\r\n" % value)
-        self.has_date = True
 
     def drop_named_by_connection(self) -> None:
         """Remove what Connection names as being for this hop only (RFC 9110 section 7.6.1)."""
@@ -193,15 +197,3 @@ class Fields:
         if tokens is None:
             return version == "1.1"
         return b"close" not in tokens and (version == "1.1" or b"keep-alive" in tokens)
-
-    _HANDLERS: ClassVar = {
-        HOST: _on_host,
-        CONNECTION: _on_connection,
-        CONTENT_LENGTH: _on_content_length,
-        TRANSFER_ENCODING: _on_transfer_encoding,
-        UPGRADE: _on_upgrade,
-        EXPECT: _on_expect,
-        REQUEST_ID: _on_request_id,
-        TRACEPARENT: _on_traceparent,
-        DATE: _on_date,
-    }

@@ -133,8 +133,8 @@ class Inbound:
         self._guests[connection] = guest
         try:
             peer, verdict = self._admit(guest.certificate, guest.chain_length)
-            if isinstance(verdict, Denial) and guest.http is None:
-                raise RefusedError(verdict.reason, verdict.rule)
+            if guest.http is None:
+                _permit_stream(verdict)
         except RefusedError as refusal:
             log.info("connection ended by reload", peer=connection.peer, code=refusal.reason.code)
             connection.cut(refusal.reason)
@@ -160,10 +160,7 @@ class Inbound:
             self._guests[connection] = _Guest(connection, certificate, chain_length, http)
             connection.inner = http
             return http
-        permit = verdict if isinstance(verdict, Denial) else verdict.stream()
-        if isinstance(permit, Denial):
-            connection.rule = permit.rule
-            raise RefusedError(permit.reason, permit.rule)
+        permit = _permit_stream(verdict)
         self._meter.handshake(None)
         self._guests[connection] = _Guest(connection, certificate, chain_length, None)
         return self._tunnel(layer, peer, permit, connection)
@@ -289,6 +286,14 @@ def parse_peer(layer: TlsConnection) -> Certificate:
         return Certificate.parse(der)
     except MalformedCertificateError as error:
         raise RefusedError(MALFORMED_CERTIFICATE, str(error)) from None
+
+
+def _permit_stream(verdict: Grant | Denial) -> Permit:
+    """Ask policy for the whole connection at once; raise `RefusedError` if it says no."""
+    permit = verdict if isinstance(verdict, Denial) else verdict.stream()
+    if isinstance(permit, Denial):
+        raise RefusedError(permit.reason, permit.rule)
+    return permit
 
 
 def _refuse(denial: Denial) -> Authorize:
