@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 
@@ -195,3 +196,43 @@ class Recorder(asyncio.Protocol):
     def resume_writing(self) -> None:
         assert self.paused, "resumed without a pause"
         self.paused = False
+
+
+class FakeSubject:
+    """A sidecar as the admin pages see it; `acts` is what it was told to do."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.reasons: list[str] = []
+        self.facts: dict[str, object] = {"generation": 3, "last_failure": "line 7: no such key"}
+        self.shown: dict[str, object] = {"name": "web"}
+        self.open = 0
+        self.page = b"# HELP x y\n# TYPE x gauge\nx 1\n"
+        self.acts: list[str] = []
+
+    def live(self) -> bool:
+        return self.alive
+
+    def ready(self) -> Sequence[str]:
+        return self.reasons
+
+    def status(self) -> dict[str, object]:
+        return self.facts
+
+    def metrics(self) -> bytes:
+        return self.page
+
+    def config_view(self) -> dict[str, object]:
+        return self.shown
+
+    def identity(self) -> dict[str, object]:
+        return self.shown
+
+    def connections(self, limit: int) -> tuple[int, list[dict[str, object]]]:
+        return self.open, [{"number": number} for number in range(min(self.open, limit))]
+
+    def drain(self) -> None:
+        self.acts.append("drain")
+
+    def quit(self) -> None:
+        self.acts.append("quit")

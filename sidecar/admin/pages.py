@@ -121,10 +121,10 @@ def _live(subject: Subject, _: Request) -> Answer:
 
 
 def _ready(subject: Subject, request: Request) -> Answer:
-    reasons = subject.ready()
+    reasons = ["; ".join(reason.splitlines()) for reason in subject.ready()]
     status = 503 if reasons else 200
     if request.wants_json:
-        return _json({"ready": not reasons, "reasons": list(reasons), **subject.status()}, status)
+        return _json({"ready": not reasons, "reasons": reasons, **subject.status()}, status)
     return _text(status, *(reasons or ["ok"]))
 
 

@@ -55,8 +55,8 @@ def histogram_family(
 
 
 def document(lines: Iterable[str]) -> bytes:
-    """Join lines to what a scraper gets; a lone surrogate in a name is spelled out."""
-    return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+    """Join lines to what a scraper gets; UTF-8 has no lone surrogates, so they become `?`."""
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
 def _head(name: str, kind: Kind, help_text: str) -> Iterable[str]:
