@@ -27,7 +27,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -42,8 +41,9 @@ from pki.build import Issuer, Revoked
 from pki.bundle import spiffe_bundle
 from pki.csr import read_csr
 from pki.errors import AuthorityError, PassphraseError
+from pki.issued import Issued
 from pki.keyring import ROOT, Keyring, intermediate_name, needs_passphrase
-from pki.keys import KeyType, PrivateKey, PublicKey, generate_key, private_pem
+from pki.keys import KeyType, PrivateKey, PublicKey, generate_key
 from pki.lint import Role
 from pki.log import LogReport
 from pki.names import SpiffeID
@@ -65,42 +65,6 @@ REASONS: Final = (
 """RFC 5280 section 5.3.1, without the two that take a revocation back (hold, removeFromCRL)."""
 
 _INDEX: Final = "index.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A certificate that is recorded, with everything its holder needs.
-
-    `chain` is the leaf first, then its intermediates (never the root); `bundle` the roots to
-    trust; `key` is None when the key was somebody else's (a CSR).
-    """
-
-    chain: tuple[x509.Certificate, ...]
-    bundle: tuple[x509.Certificate, ...]
-    key: PrivateKey | None = field(repr=False)
-    entry: Entry
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The certificate itself."""
-        return self.chain[0]
-
-    @property
-    def chain_pem(self) -> bytes:
-        """What belongs into `tls.crt`."""
-        return _pem(self.chain)
-
-    @property
-    def key_pem(self) -> bytes:
-        """What belongs into `tls.key` (PKCS#8, not encrypted); raises if there is no key."""
-        if self.key is None:
-            raise AuthorityError("the key of this certificate stayed with whoever sent the CSR")
-        return private_pem(self.key)
-
-    @property
-    def bundle_pem(self) -> bytes:
-        """What belongs into `ca.crt`."""
-        return _pem(self.bundle)
 
 
 class Authority:
@@ -383,10 +347,6 @@ def _revoked(entry: Entry) -> Revoked:
     assert entry.revoked_at is not None
     reason = None if entry.reason == "unspecified" else x509.ReasonFlags(entry.reason)
     return Revoked(int(entry.serial, 16), entry.revoked_at, reason)
-
-
-def _pem(certificates: tuple[x509.Certificate, ...]) -> bytes:
-    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
 @contextmanager
