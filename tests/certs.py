@@ -57,6 +57,7 @@ class Options(TypedDict, total=False):
     dns: Sequence[str]
     ips: Sequence[str]
     other_names: Sequence[x509.GeneralName]
+    names_critical: bool  # default: only where the subject is empty
     subject: x509.Name | str  # a str is the common name
     key: str | PrivateKey  # p224 p256 p384 p521 k256 ed25519 ed448 rsa1024 rsa2048 ...
     key_usage: Sequence[str] | None  # names of USAGES; None leaves the extension out
@@ -318,7 +319,8 @@ def _extensions(key: PrivateKey, options: Options) -> list[tuple[x509.ExtensionT
     if eku is not None:
         found.append((x509.ExtendedKeyUsage(eku), False))
     if names:
-        found.append((x509.SubjectAlternativeName(names), not _subject(options).rdns))
+        critical = options.get("names_critical", not _subject(options).rdns)
+        found.append((x509.SubjectAlternativeName(names), critical))
     return [*found, *options.get("extensions", ())]
 
 

@@ -60,7 +60,7 @@ def _attribute(name: bytes, parent: Element) -> str:
         raise MalformedCertificateError(f"not a type and a value at byte {parent.begin} of a name")
     kind, value = der.identifier(name, found[0]), found[1]
     if kind not in _TYPES or value.tag not in _ENCODINGS:
-        return f"{kind}=#{der.raw(name, value).hex()}"
+        return f"{_TYPES.get(kind, kind)}=#{der.raw(name, value).hex()}"
     try:
         text = der.content(name, value).decode(_ENCODINGS[value.tag])
     except UnicodeDecodeError:

@@ -186,7 +186,7 @@ def _read(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise IdentityError(path, "there is no such file", _issue_hint(path)) from None
     except PermissionError:
-        hint = f"let uid {os.getuid()} read it: chown, or fsGroup in Kubernetes"
+        hint = f"let uid {os.geteuid()} read it: chown, or fsGroup in Kubernetes"
         raise IdentityError(path, "it may not be read", hint) from None
     except OSError as error:
         raise IdentityError(
