@@ -41,7 +41,7 @@ contracts: $(READY) ## check who may import whom
 	$(BIN)/lint-imports
 
 docs: $(READY) ## write the generated references anew
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 format: $(READY) ## format and fix what can be fixed
 	$(BIN)/ruff format .

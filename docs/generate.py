@@ -66,7 +66,9 @@ def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"## {parser.prog}"
     yield " ".join((parser.description or "").split())
     yield _synopsis(parser)
-    yield "\n".join(("| argument | meaning |", "|---|---|", *map(_row, _arguments(parser))))
+    rows = [_row(action) for action in _arguments(parser)]
+    if rows:
+        yield "\n".join(("| argument | meaning |", "|---|---|", *rows))
     if parser.epilog:
         heading, *lines = parser.epilog.splitlines()
         yield "\n".join((heading.capitalize(), "", *(f"    {line[2:]}".rstrip() for line in lines)))
@@ -117,8 +119,43 @@ def _row(action: argparse.Action) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def sidecar_page() -> str:
+    """The `sidecar` command reference."""
+    from sidecar.arguments import build_parser  # noqa: PLC0415  # as above
+
+    return command_page(build_parser(), "`sidecar`: the proxy on the command line", _SIDECAR_INTRO)
+
+
+_SIDECAR_INTRO: Final = """\
+Write a configuration ([configuration.md](configuration.md)), look whether it can work, run it:
+
+    sidecar check --config sidecar.yaml
+    sidecar run --config sidecar.yaml
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 a check found something. Errors are one sentence and a
+hint what to do next, on standard error.\
+"""
+
+
+def configuration_page() -> str:
+    """The reference of the configuration file."""
+    from docs.reference import configuration  # noqa: PLC0415  # as above
+
+    return configuration(NOTE)
+
+
+def error_codes_page() -> str:
+    """The reference of the error codes."""
+    from docs.reference import error_codes  # noqa: PLC0415  # as above
+
+    return error_codes(NOTE)
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/pki.md": pki_page,
+    "docs/sidecar.md": sidecar_page,
+    "docs/configuration.md": configuration_page,
+    "docs/error-codes.md": error_codes_page,
 }
 
 

@@ -48,7 +48,7 @@ def good(tmp_path: Path) -> Iterator[str]:
     ("argv", "says"),
     [
         ([], "required: COMMAND"),
-        (["runn"], "invalid choice: 'runn'"),
+        (["runx"], "invalid choice: 'runx'"),
         (["run"], "required: --config"),
         (["run", "--conf", "x"], "required: --config"),
         (["check", "--config", "x", "--jsn"], "unrecognized arguments: --jsn"),

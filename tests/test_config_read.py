@@ -118,8 +118,8 @@ def without_empty(section: dict[str, Any]) -> dict[str, Any]:
     [
         ("identity.dirr", "x", "identity.dirr", 3, "this key is not known", "did you mean `dir`?"),
         ("identity.xyz", 1, "identity.xyz", 3, "not known", "the keys here are dir, trust_domain"),
-        ("inbound.0.metods", 1, "inbound[0].metods", 15, "not known", ""),
-        ("identity.dir", "", "identity.dir", 2, "is not the path of a folder", ""),
+        ("inbound.0.methodz", 1, "inbound[0].methodz", 15, "not known", ""),
+        ("identity.dir", "", "identity.dir", 2, "is not a folder", ""),
         ("identity.dir", None, "identity.dir", 2, "found nothing", ""),
         ("identity", "certs", "identity", 1, "expected keys and values, found 'certs'", ""),
         ("identity.trust_domain", "Demo", "identity.trust_domain", 3, "is not a trust domain", ""),
@@ -202,7 +202,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
           - name: web
             listen: 9443
             forward: 10.0.0.1:8080
-            protcol: http
+            protocolx: http
             allow: []
           - name: api
             listen: 0.0.0.0:9444
@@ -216,7 +216,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         (1, "identity.dir"),
         (3, "inbound[0].protocol"),
         (4, "inbound[0].listen"),
-        (6, "inbound[0].protcol"),
+        (6, "inbound[0].protocolx"),
         (7, "inbound[0].allow"),
         (12, "inbound[1].allow[0].from[0]"),
         (13, "admin.listen"),

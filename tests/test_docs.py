@@ -21,10 +21,10 @@ def test_the_generated_pages_are_current() -> None:
 
 def test_a_page_that_differs_is_named(tmp_path: Path) -> None:
     """The twin: a copy of the tree with one changed page."""
-    for name in ("docs", "pki", "sidecar"):
+    for name in ("docs", "examples", "pki", "sidecar"):
         (tmp_path / name).mkdir()
         for path in (ROOT / name).rglob("*"):
-            if path.suffix in {".py", ".md", ".json"}:
+            if path.suffix in {".py", ".md", ".json", ".yaml"}:
                 copy = tmp_path / path.relative_to(ROOT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(path.read_bytes())

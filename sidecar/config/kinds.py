@@ -137,14 +137,14 @@ TEXTS: Final[dict[type, Text]] = {
     SpiffePattern: Text(
         SpiffePattern.parse,
         r"^spiffe://[a-z0-9._-]{1,255}(/([*]{1,2}|(?![.]{1,2}(/|$))[A-Za-z0-9._-]+))+$",
-        "a SPIFFE ID or a pattern of SPIFFE IDs",
+        "a SPIFFE ID pattern",
         "spiffe://TRUST-DOMAIN/ns/*/sa/web has one wildcard segment; "
         "spiffe://TRUST-DOMAIN/** is everyone in that trust domain",
     ),
     PathPattern: Text(
         PathPattern.parse,
         "^/",
-        "a path or a pattern of paths",
+        "a path pattern",
         "such as /healthz, /orders/*/items or /api/**",
     ),
 }

@@ -29,7 +29,7 @@ Name = Annotated[
         extra={"what": "a name: up to 63 of A-Z a-z 0-9 . _ - from a letter or digit on"},
     ),
 ]
-Folder = Annotated[str, Meta(pattern=r"^[^\x00]{1,4095}$", extra={"what": "the path of a folder"})]
+Folder = Annotated[str, Meta(pattern=r"^[^\x00]{1,4095}$", extra={"what": "a folder"})]
 TrustDomain = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9._-]{1,255}$", extra={"what": "a trust domain: a-z 0-9 . - _"}),
