@@ -21,6 +21,7 @@ from pki.parser import build_parser
 from pki.text import printable
 from pki.world import World
 
+OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return _report(error, FAILED, words, world)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return OK
     except OSError as error:
         return _report(_from_os(error), FAILED, words, world)
     except KeyboardInterrupt:

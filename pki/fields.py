@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from pki.keys import PublicKey, key_name
@@ -169,15 +170,18 @@ def fingerprint(signed: x509.Certificate | x509.CertificateRevocationList) -> st
 def key_fingerprint(subject: Subject) -> str:
     """SHA-256 of the SubjectPublicKeyInfo in hex (what pins and key comparisons use), or ""."""
     try:
-        key = subject.public_key()
+        return fingerprint_of(subject.public_key())
     except (*MALFORMED, UnsupportedAlgorithm):
         return ""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(
-        key.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+
+
+def fingerprint_of(key: CertificatePublicKeyTypes) -> str:
+    """SHA-256 of a public key's SubjectPublicKeyInfo, in hex."""
+    encoded = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(encoded)
     return digest.finalize().hex()
 
 

@@ -16,7 +16,7 @@ from typing import Literal, TypedDict
 from cryptography import x509
 
 from pki import fields
-from pki.read import MALFORMED, Item, PrivateKeyBlock, words
+from pki.read import MALFORMED, Item, PrivateKeyBlock, quiet, words
 from pki.text import timestamp
 
 State = Literal["valid", "expired", "not-yet-valid"]
@@ -146,6 +146,11 @@ _OWN_FIELDS = (
 
 def view(item: Item, now: datetime) -> View:
     """The plain value of anything that `pki.read` reads."""
+    with quiet():
+        return _view(item, now)
+
+
+def _view(item: Item, now: datetime) -> View:
     match item.value:
         case x509.Certificate():
             return _certificate(item, item.value, now)

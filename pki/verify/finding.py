@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from cryptography import x509
 
+from pki.keys import PublicKey
 from pki.verify.rules import Rule
 
 
@@ -25,7 +26,8 @@ class Question:
     """A chain to judge: the leaf first, the others in any order, never trusted by being there.
 
     `trust_domain` None: the one that the trust anchor names, if it does. `crls` empty:
-    revocation is not looked at, and the verdict says so.
+    revocation is not looked at, and the verdict says so. `key`: the public half of the private key
+    that goes with the leaf, where there is one.
     """
 
     chain: tuple[x509.Certificate, ...]
@@ -34,6 +36,7 @@ class Question:
     crls: tuple[x509.CertificateRevocationList, ...] = ()
     trust_domain: str | None = None
     purpose: Purpose = Purpose.WORKLOAD
+    key: PublicKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from cryptography import x509
 
 from pki import fields
 from pki.constraints import outside
-from pki.read import MALFORMED
+from pki.keys import PublicKey
+from pki.read import MALFORMED, quiet
 from pki.text import count, printable
 from pki.verify import certificate, path, revocation, rules
 from pki.verify.finding import Finding, Link, Question, Verdict
@@ -19,13 +20,15 @@ def verify(question: Question) -> Verdict:
     long = path.too_long(question)
     if long is not None:
         return Verdict((), (long,), revocation_checked=False)
-    walk = path.walk(question)
-    findings = (*walk.findings, *_judge(walk.path, question))
+    with quiet():
+        walk = path.walk(question)
+        findings = (*walk.findings, *_judge(walk.path, question))
     return Verdict(walk.path, findings, revocation_checked=bool(question.crls))
 
 
 def _judge(links: Sequence[Link], question: Question) -> Iterator[Finding]:
     domain = question.trust_domain or _domain_of(links[-1])
+    yield from _key(links[0], question.key)
     wanted = certificate.Wanted(question.now, question.purpose, domain)
     for link in links:
         yield from certificate.check(link, wanted)
@@ -34,6 +37,15 @@ def _judge(links: Sequence[Link], question: Question) -> Iterator[Finding]:
         yield from _names(authority, links[:index])
     if question.crls:
         yield from revocation.check(links, question.crls, question.now)
+
+
+def _key(leaf: Link, key: PublicKey | None) -> Iterator[Finding]:
+    """Whether the private key beside the leaf is its own; what is unreadable is found elsewhere."""
+    if key is None:
+        return
+    own, other = fields.key_fingerprint(leaf.certificate), fields.fingerprint_of(key)
+    if own != other:
+        yield leaf.finding(rules.KEY_MISMATCH, "public key", own, f"{other}, as tls.key has")
 
 
 def _domain_of(last: Link) -> str | None:

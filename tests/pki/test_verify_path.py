@@ -9,9 +9,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pki.read import InputError, parse_items
 from pki.verify import Question, verify
 from pki.verify.path import MAX_CHAIN
+from pki.verify.report import as_text
 from tests.certs import Leaf, Options, TestCA
 from tests.pki.verdicts import NOW, WEB, Ask, broken, chain, judge
 
@@ -207,3 +211,22 @@ def test_constraints_of_the_root_bind_the_intermediate_too() -> None:
     assert judge(root.intermediate().leaf()).ok
     stray = root.intermediate(uris=("spiffe://other.local",))
     assert broken(judge(stray.leaf())) == [("name-constraint", "intermediate 1")]
+
+
+SOUND = TestCA().intermediate(path_length=0).leaf(dns=("web.demo.local",))
+SOUND_DER = SOUND.cert.public_bytes(serialization.Encoding.DER)
+
+
+@given(st.integers(0, len(SOUND_DER) - 1), st.integers(1, 255))
+def test_threat_14_no_changed_byte_passes_and_none_raises(at: int, bits: int) -> None:
+    changed = bytearray(SOUND_DER)
+    changed[at] ^= bits
+    try:
+        (item,) = parse_items("leaf", bytes(changed))
+    except InputError:
+        return
+    if isinstance(item.value, x509.Certificate):
+        chain = (item.value, SOUND.issuer.cert)
+        verdict = verify(Question(chain, (SOUND.issuer.root.cert,), NOW))
+        assert not verdict.ok
+        assert as_text(verdict, "leaf", NOW).replace("\n", "").isprintable()
