@@ -311,20 +311,15 @@ class Config(Model, frozen=True, kw_only=True):
     ] = 1.0
 
     def view(self) -> dict[str, Any]:
-        """The configuration under the keys of the file, defaults included, as JSON has it."""
-        return {key: plain(value) for key, value in _items(self)}
-
-
-def _items(struct: msgspec.Struct) -> list[tuple[str, Any]]:
-    fields = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
-    return [(key, getattr(struct, field)) for key, field in fields]
+        """The configuration as JSON has it: a file with these keys would be read as the same."""
+        return _keys(self)
 
 
 def plain(value: Any) -> Any:
     """A value of the configuration as JSON has it."""
     match value:
         case msgspec.Struct():
-            return {key: plain(each) for key, each in _items(value)}
+            return _keys(value)
         case tuple():
             return [plain(each) for each in value]
         case Address() | SpiffePattern():
@@ -333,3 +328,10 @@ def plain(value: Any) -> Any:
             return value.text
         case _:
             return value
+
+
+def _keys(struct: msgspec.Struct) -> dict[str, Any]:
+    """The keys of the file, defaults included, without those that are left out to say nothing."""
+    fields = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
+    values = ((key, getattr(struct, field)) for key, field in fields)
+    return {key: plain(value) for key, value in values if value not in (None, ())}
