@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ssl import SSLError
 from typing import cast
 
 from sidecar.core import phases as ex
 from sidecar.core.exchange import Exchange
 from sidecar.core.ids import Permit, RefusedError
-from sidecar.core.reasons import UPSTREAM_CLOSED, Reason
+from sidecar.core.reasons import Reason
 from sidecar.core.request import Route
-from sidecar.net.contexts import reason_of
 from sidecar.net.serving import Connection
 from sidecar.net.tunnel import Tunnel
-from sidecar.net.upstream import Upstream, UpstreamConnection
+from sidecar.net.upstream import Upstream, UpstreamConnection, fault_of
 from sidecar.net.world import Cancel
 
 _monotonic = time.monotonic
@@ -118,7 +116,7 @@ class HttpConnection(asyncio.Protocol):
         """The upstream connection ended."""
         connection, self._upstream = self._upstream, None
         reused = connection is not None and connection.reused
-        self.exchange.upstream_eof(_monotonic(), reused=reused, fault=_fault_of(error))
+        self.exchange.upstream_eof(_monotonic(), reused=reused, fault=fault_of(error))
         self._look()
 
     def pause_client(self) -> None:
@@ -226,9 +224,3 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
-
-
-def _fault_of(error: Exception | None) -> Reason | None:
-    if error is None:
-        return None
-    return reason_of(error)[0] if isinstance(error, SSLError) else UPSTREAM_CLOSED

@@ -168,12 +168,24 @@ class TunnelStart(asyncio.Protocol):
         self._preface = preface
         self._transport: asyncio.Transport
         self._stop: Cancel | None = None  # the dial
+        self._backlog = b""
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read nothing until there is somewhere to put it."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.pause_reading()
         self._stop = self._connection.world.spawn(self._dial())
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what slips in: uvloop begins to read after `connection_made`, paused or not."""
+        self._backlog += data
+        self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client may say all it has to say before anybody listens."""
+        self._ended = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client did not wait."""
@@ -199,8 +211,11 @@ class TunnelStart(asyncio.Protocol):
         except RefusedError as refusal:
             self._fail(refusal.reason, refusal.detail)
             return
-        now = time.monotonic()
         self._stop = None
+        if dialled.lost is not None:
+            self._fail(dialled.lost, dialled.address)
+            return
+        now = time.monotonic()
         record.upstream = dialled.address
         record.upstream_s = now - began
         if dialled.peer:
@@ -209,7 +224,13 @@ class TunnelStart(asyncio.Protocol):
             dialled.transport.write(self._preface)
         tunnel = Tunnel(self._transport, dialled.transport, record, self._connection.done)
         self._connection.run(tunnel, self._upstream.target.idle_s)
-        tunnel.start()
+        tunnel.start(self._backlog, dialled.backlog)
+        for transport, ended in (
+            (self._transport, self._ended),
+            (dialled.transport, dialled.ended),
+        ):
+            if ended:
+                cast(asyncio.Protocol, transport.get_protocol()).eof_received()
 
     def _fail(self, reason: Reason, address: str) -> None:
         self._record.reason = reason

@@ -16,20 +16,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from typing import Protocol, cast
 
 from sidecar.config import Address
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import (
     HANDSHAKE_TIMEOUT,
+    UPSTREAM_CLOSED,
     UPSTREAM_CONNECT_TIMEOUT,
     UPSTREAM_UNREACHABLE,
     Reason,
 )
-from sidecar.net.facts import NO_TRANSPORT
+from sidecar.net.contexts import reason_of
 from sidecar.net.sweep import Sweep
 from sidecar.net.tls import TlsConnection
+from sidecar.net.tlsbase import NO_TRANSPORT
 
 
 class Owner(Protocol):
@@ -84,6 +86,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = float("inf")
         self.transport: asyncio.Transport = NO_TRANSPORT
         self._parked = parked
+        self.backlog = b""  # what a server that speaks first said to a parked connection
+        self.ended = False  # it has even ended its direction
+        self.lost: Reason | None = None  # or all of it
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,16 +101,23 @@ class UpstreamConnection(asyncio.Protocol):
         """Hand bytes on; an idle upstream has nothing to say."""
         if self.owner is not None:
             self.owner.from_upstream(data)
+        elif self._parked:
+            self.backlog += data
+            self.transport.pause_reading()
         else:
             self.transport.abort()
 
     def eof_received(self) -> bool | None:
         """The upstream is done, in order."""
+        if self._parked:
+            self.ended = True
+            return True
         self._gone(None)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self.lost = fault_of(exc) or UPSTREAM_CLOSED
         self._gone(exc)
 
     def _gone(self, error: Exception | None) -> None:
@@ -139,6 +151,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._ended = True
         self.upstream.forget(self)
         self.transport.abort()
+
+
+def fault_of(error: Exception | None) -> Reason | None:
+    """Say why a connection ended; None if it ended in order."""
+    if error is None:
+        return None
+    return reason_of(error)[0] if isinstance(error, SSLError) else UPSTREAM_CLOSED
 
 
 class Upstream:
