@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.config import ConfigError, json_schema, parse
+from sidecar.config.kinds import group
+from sidecar.config.model import Model
 from sidecar.config.tree import build
 from tests.configs import FILE, SMALL, small, text_of
 from tests.test_config_rules import LIMITS, REFUSED, inbound
@@ -69,17 +71,17 @@ def groups(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_every_key_is_described_and_closed() -> None:
-    for group in groups(json_schema()):
-        assert group["additionalProperties"] is False
-        assert group["description"]
-        for key, value in group["properties"].items():
+    for section in groups(json_schema()):
+        assert section["additionalProperties"] is False
+        assert section["description"]
+        for key, value in section["properties"].items():
             assert value["description"].endswith("."), key
 
 
 def test_a_default_is_valid_where_it_stands() -> None:
     schema = json_schema()
-    for group in groups(schema):
-        for value in group["properties"].values():
+    for section in groups(schema):
+        for value in section["properties"].values():
             if "default" in value:
                 jsonschema.validate(value["default"], {**value, "$defs": schema["$defs"]})
 
@@ -166,3 +168,11 @@ def test_the_reader_takes_the_shape_that_the_schema_takes(
             assert "not known" not in words
             assert "required and missing" not in words
             assert "expected" not in words
+
+
+def test_a_type_that_no_file_can_hold_does_not_get_into_the_model() -> None:
+    class Wrong(Model, frozen=True):
+        key: bytes
+
+    with pytest.raises(TypeError, match="a type that no file can hold"):
+        group(Wrong)

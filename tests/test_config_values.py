@@ -225,3 +225,9 @@ def test_what_is_no_size_is_not_guessed(text: str) -> None:
 def test_a_duration_survives_being_written(count: int, unit: str) -> None:
     seconds = DURATION.parse(f"{count}{unit}")
     assert DURATION.parse(DURATION.show(seconds)) == pytest.approx(seconds)
+
+
+def test_what_no_unit_measures_evenly_is_a_decimal() -> None:
+    assert DURATION.show(0.0005) == "0.5ms"
+    assert DURATION.show(1.5) == "1500ms"
+    assert SIZE.show(1025) == "1025B"
