@@ -147,9 +147,9 @@ async def settle(*transports: RawTransport) -> None:
     """Carry everything across until nothing moves, callbacks of the loop included."""
     moved = True
     while moved:
-        moved = any([transport.deliver() for transport in transports])
+        moved = any(transport.deliver() for transport in transports)
         await asyncio.sleep(0)
-        moved = moved or any([transport.deliver() for transport in transports])
+        moved = moved or any(transport.deliver() for transport in transports)
 
 
 class Recorder(asyncio.Protocol):

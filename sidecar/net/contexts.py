@@ -15,6 +15,7 @@ Errors are told apart by OpenSSL's codes. Its sentences change from release to r
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ _OPTIONS: Final = (
     | ssl.OP_NO_TICKET
     | ssl.OP_CIPHER_SERVER_PREFERENCE
 )
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -65,13 +67,22 @@ class NamedObject(ssl.SSLObject):
 
 
 def server_context(
-    credentials: Credentials, min_version: MinVersion = "1.3", *, alpn: Sequence[str] = ()
+    credentials: Credentials,
+    min_version: MinVersion = "1.3",
+    *,
+    alpn: Sequence[str] = (),
+    names: bool = False,
 ) -> ssl.SSLContext:
-    """Make the context of one listener, or raise `CredentialsError`."""
+    """Make the context of one listener, or raise `CredentialsError`.
+
+    `names`: remember the host name that a client asks for. Off by default, because Python prints a
+    traceback to stderr for a name that is not ASCII, and anyone may send one.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
-    context.sslobject_class = NamedObject
-    context.sni_callback = _remember_name
+    if names:
+        context.sslobject_class = NamedObject
+        context.sni_callback = _remember_name
     return _equip(context, credentials, min_version, alpn)
 
 
@@ -102,7 +113,7 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return reasons.HANDSHAKE_CLOSED, ""
         case ssl.SSLError():
-            return _of_library(error.library or "", error.reason or "")
+            return _of_library(error)
         case TimeoutError():
             return reasons.HANDSHAKE_TIMEOUT, ""
         case OSError():
@@ -111,16 +122,20 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
             return reasons.INTERNAL, type(error).__name__
 
 
-def _of_library(library: str, name: str) -> tuple[Reason, str]:
+def _of_library(error: ssl.SSLError) -> tuple[Reason, str]:
     """Look an error up by the name that OpenSSL's headers give to its code."""
-    words = name.lower().replace("_", " ")
-    if library in {"ASN1", "X509", "X509V3"}:
-        return reasons.MALFORMED_CERTIFICATE, words
+    name = getattr(error, "reason", None)
+    if not name:  # a code that Python has no name for
+        return reasons.HANDSHAKE_FAILED, str(error)
     _, is_alert, alert = name.partition("_ALERT_")
     if is_alert:
         reason = _BY_ALERT.get(alert, reasons.HANDSHAKE_FAILED)
-        return reason, f"the other side's alert: {alert.lower().replace('_', ' ')}"
-    return _BY_NAME.get(name, reasons.HANDSHAKE_FAILED), words
+        return reason, f"the other side's alert: {_words(alert)}"
+    return _BY_NAME.get(name, reasons.HANDSHAKE_FAILED), _words(name)
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
 
 
 def _equip(
@@ -191,9 +206,13 @@ def _memory_file(content: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
 
 
-def _remember_name(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+def _remember_name(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
+    """Keep a host name; answer anything else with an alert, so that it gets into no header."""
     assert isinstance(connection, NamedObject)
+    if name is not None and not _HOST_NAME.fullmatch(name):
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     connection.server_name = name
+    return None
 
 
 # --- OpenSSL's codes ---------------------------------------------------------------------------
@@ -226,7 +245,7 @@ _BY_NAME: Final = _table(
     (reasons.NO_CERTIFICATE, ["PEER_DID_NOT_RETURN_A_CERTIFICATE"]),
     (reasons.NOT_TLS, [
         "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL",
-        "BAD_RECORD_TYPE", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE",
+        "RECORD_LAYER_FAILURE",
     ]),
     (reasons.TLS_VERSION, [
         "UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "VERSION_TOO_HIGH", "NO_SHARED_CIPHER",

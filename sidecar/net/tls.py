@@ -41,21 +41,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
 from sidecar.core.ids import RefusedError
 from sidecar.core.reasons import HANDSHAKE_CLOSED, HANDSHAKE_TIMEOUT, Reason
 from sidecar.net.contexts import reason_of
-from sidecar.net.facts import NO_PROTOCOL, TlsFacts
+from sidecar.net.tlsbase import NO_PROTOCOL, SLICE, TlsBase
 
-Buffer = bytes | bytearray | memoryview
 OnReady = Callable[["TlsConnection"], asyncio.Protocol | None]
 OnFailed = Callable[[Reason, str], None]
 
 _RECORD: Final = 16384  # RFC 8446 section 5.1: the most that one record holds
-_SLICE: Final = 32768  # bytes that are in a BIO at a time
 _LINGER: Final = 262144  # bytes thrown away after a failed handshake before the door is shut
 
 
@@ -78,7 +76,7 @@ class _Handshake:
         self.discarded = 0
 
 
-class TlsConnection(asyncio.Protocol, TlsFacts):
+class TlsConnection(asyncio.Protocol, TlsBase):
     """One TLS connection, from the first byte of the handshake to the end.
 
     `on_ready` is called when the handshake is done. It returns the application protocol, or None:
@@ -91,8 +89,7 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
     """
 
     __slots__ = (
-        "_closing", "_eof_received", "_error", "_flowing", "_handshake", "_incoming", "_outgoing",
-        "_plain", "_rest", "_sending", "_stalled", "_writing_paused",
+        "_ahead", "_eof_received", "_error", "_handshake", "_rest", "_stalled", "_writing_paused",
     )  # fmt: skip
 
     def __init__(
@@ -104,20 +101,13 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         on_ready: OnReady,
         on_failed: OnFailed,
     ) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        super().__init__(
-            context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
-        )
+        super().__init__(context, server_side, server_hostname)
         self._handshake: _Handshake | None = _Handshake(on_ready, on_failed)
-        self._flowing = False  # the application protocol takes plaintext
-        self._sending = False  # and may write it
-        self._closing = False
         self._eof_received = False  # the peer's close_notify
         self._writing_paused = False  # the raw transport's buffer is full,
         self._stalled = False  # and reading would make it fuller
         self._rest: bytes | memoryview = b""  # ciphertext that is not in the BIO yet
-        self._plain = b""  # plaintext that `write_eof` had to decrypt ahead of time
+        self._ahead: list[bytes] = []  # what `write_eof` had to decrypt; b"" is the peer's end
         self._error: Exception | None = None
 
     # --- the raw transport's protocol ---
@@ -136,7 +126,7 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         if not self._flowing or self._rest:
             self._set_aside(data)
             return
-        if len(data) <= _SLICE:
+        if len(data) <= SLICE:
             self._incoming.write(data)
         else:
             self._rest = memoryview(data)
@@ -153,7 +143,8 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever is above."""
         self._stop()
-        self._rest = self._plain = b""
+        self._rest = b""
+        self._ahead.clear()
         handshake, self._handshake = self._handshake, None
         protocol, self._protocol = self._protocol, NO_PROTOCOL
         if handshake is not None:
@@ -171,7 +162,7 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         self._writing_paused = False
         if self._stalled:
             self._stalled = False
-            if self._flowing:
+            if self._flowing and not self._holds_input():
                 self._raw.resume_reading()
         self._protocol.resume_writing()
 
@@ -214,6 +205,8 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         self._protocol = protocol
         self._flowing = not self._closing
         protocol.connection_made(self)
+        if self._writing_paused:
+            protocol.pause_writing()
         self._pump()
 
     def _fail(self, reason: Reason, detail: str) -> None:
@@ -250,47 +243,49 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         rest = self._rest
         if not rest:
             return False
-        self._incoming.write(rest[:_SLICE])
-        self._rest = rest[_SLICE:]
+        self._incoming.write(rest[:SLICE])
+        self._rest = rest[SLICE:]
         return True
 
     def _pump(self) -> None:
         """Deliver what can be decrypted, for as long as the protocol takes it.
 
-        A read that finds nothing raises, which costs more than the decryption of a small record. So
-        the loop ends without one where nothing is left to read, which is the common case: one
-        chunk, one record.
+        A read takes a whole record, so plaintext is never left inside of OpenSSL. And a read that
+        finds nothing raises, which costs more than the decryption of a small record, so the loop
+        ends without one when the BIO is empty: one chunk, one record is the common case.
         """
         tls, incoming = self._object, self._incoming
         while self._flowing:
-            if self._plain:
-                data, self._plain = self._plain, b""
-            else:
-                try:
-                    data = tls.read(_RECORD)
-                except ssl.SSLWantReadError:
-                    if self._feed():
-                        continue
-                    break
-                except ssl.SSLZeroReturnError:
-                    data = b""
-                except ssl.SSLError as error:
-                    self._break(error)
-                    return
-                if not data:
-                    self._peer_finished()
-                    break
+            try:
+                data = self._ahead.pop(0) if self._ahead else tls.read(_RECORD)
+            except ssl.SSLWantReadError:
+                if self._feed():
+                    continue
+                break
+            except ssl.SSLZeroReturnError:  # as b"", but close_notify has been sent too
+                data = b""
+            except ssl.SSLError as error:
+                self._break(error)
+                return
+            if not data:
+                self._peer_finished()
+                break
             self._protocol.data_received(data)
-            if not (incoming.pending or tls.pending() or self._plain or self._feed()):
+            if not (incoming.pending or self._ahead or (self._rest and self._feed())):
                 break
         if self._outgoing.pending:
             self._answer()
 
+    def _holds_input(self) -> bool:
+        """Whether something is here that the protocol has not got yet."""
+        return bool(self._rest or self._ahead or self._incoming.pending)
+
     def _peer_finished(self) -> None:
-        """The peer's close_notify: no more plaintext will come."""
+        """The peer's close_notify: no more plaintext will come, only news of the connection."""
         self._eof_received = True
         self._flowing = False
         self._rest = b""
+        self._raw.resume_reading()
         if not self._protocol.eof_received():
             self.close()
 
@@ -319,7 +314,7 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         if self._flowing or self._closing or self._eof_received or self._handshake is not None:
             return
         self._flowing = True
-        if self._rest or self._plain or self._incoming.pending or self._object.pending():
+        if self._holds_input():
             asyncio.get_running_loop().call_soon(self._catch_up)
         elif not self._stalled:
             self._raw.resume_reading()
@@ -334,66 +329,25 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         if self._flowing and not self._stalled:
             self._raw.resume_reading()
 
-    def is_reading(self) -> bool:
-        """Whether plaintext is delivered."""
-        return self._flowing
-
-    # --- plaintext down, ciphertext out ---
-
-    def write(self, data: Buffer) -> None:
-        """Encrypt and send."""
-        if not self._sending:
-            self._refuse_write()
-        elif len(data) > _SLICE:
-            self._write_slices(memoryview(data).cast("B"))
-        elif data:
-            self._object.write(data)
-            self._raw.write(self._outgoing.read())
-
-    def writelines(self, list_of_data: Iterable[Buffer]) -> None:
-        """Encrypt and send together: one copy costs less than a record for each part."""
-        self.write(b"".join(list_of_data))
-
-    def _write_slices(self, view: memoryview) -> None:
-        sealed = []
-        for start in range(0, len(view), _SLICE):
-            self._object.write(view[start : start + _SLICE])
-            sealed.append(self._outgoing.read())
-        self._raw.writelines(sealed)
-
-    def _refuse_write(self) -> None:
-        """Bytes for a closed connection go nowhere, as in asyncio; anything else is a mistake."""
-        if not self._closing:
-            raise RuntimeError("write before the handshake or after write_eof")
-
-    def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._raw.write(self._outgoing.read())
+    # --- ends ---
 
     def write_eof(self) -> None:
         """Say that no more will come; go on reading."""
         if self._sending and self._decrypt_ahead():
             self._say_goodbye()
 
-    def can_write_eof(self) -> bool:
-        """Whether the sending direction can end by itself: it can."""
-        return True
-
     def _decrypt_ahead(self) -> bool:
         """Take every record out of the BIO; return False if that broke the connection."""
-        plain = [self._plain]
-        while self._incoming.pending or self._object.pending():
-            try:
-                data = self._object.read(_RECORD)
-            except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-                break
-            except ssl.SSLError as error:
-                self._break(error)
-                return False
-            if not data:
-                break
-            plain.append(data)
-        self._plain = b"".join(plain)
+        try:
+            while self._incoming.pending:
+                self._ahead.append(self._object.read(_RECORD))
+                if not self._ahead[-1]:
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._break(error)
+            return False
         return True
 
     def _say_goodbye(self) -> None:
@@ -401,8 +355,6 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         with suppress(ssl.SSLError):  # "want read": the peer's own close_notify is still to come
             self._object.unwrap()
         self._flush()
-
-    # --- ends ---
 
     def close(self) -> None:
         """Send what is to be sent, close_notify, and close; what was not read is lost."""
@@ -417,10 +369,6 @@ class TlsConnection(asyncio.Protocol, TlsFacts):
         """Close at once."""
         self._stop()
         self._raw.abort()
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or will be without anyone's doing."""
-        return self._closing or self._raw.is_closing()
 
     def _stop(self) -> None:
         self._closing = True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from sidecar.core.ids import RefusedError
 from sidecar.core.reasons import Reason
@@ -52,6 +54,58 @@ def server_side() -> ssl.SSLContext:
 @cache
 def client_side() -> ssl.SSLContext:
     return client_context(credentials(web()))
+
+
+def lax_client(leaf: Leaf | None, *, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLContext:
+    """A client that takes anything and shows `leaf`, as an attacker's would."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers(ciphers)
+    if leaf is not None:
+        with os.fdopen(os.memfd_create("leaf"), "wb", buffering=0) as file:
+            file.write(leaf.chain_pem + leaf.key_pem)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
+
+
+@dataclass(frozen=True)
+class Shaken:
+    """What each side's handshake raised, if it did, and the two objects."""
+
+    client: ssl.SSLError | None
+    server: ssl.SSLError | None
+    client_object: ssl.SSLObject
+    server_object: ssl.SSLObject
+
+
+def shake(
+    client: ssl.SSLContext, server: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> Shaken:
+    """One bare handshake in memory; afterwards a byte goes each way, so that alerts arrive."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server, session=session),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    errors: list[ssl.SSLError | None] = [None, None]
+
+    def attempt(index: int, step: Callable[[], object]) -> None:
+        try:
+            if errors[index] is None:
+                step()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            errors[index] = error
+
+    for _ in range(4):
+        for index, end in enumerate(ends):
+            attempt(index, end.do_handshake)
+    for step in (lambda end: end.write(b"x"), lambda end: end.read(1)):
+        for index, end in enumerate(ends):
+            attempt(index, partial(step, end))
+    return Shaken(errors[0], errors[1], *ends)
 
 
 @dataclass
