@@ -230,8 +230,13 @@ class App:
         return [] if left > 0 else ["own certificate has expired"]
 
     def status(self) -> dict[str, Any]:
-        """Say what runs and what was refused."""
-        return {"generation": self.generation, "last_failure": self.failure}
+        """Say what runs, where it listens (a port 0 was chosen by now), and what was refused."""
+        listening = {} if self.draining else self._listeners
+        return {
+            "generation": self.generation,
+            "last_failure": self.failure,
+            "listeners": {name: each.address for name, each in listening.items()},
+        }
 
     def metrics(self) -> bytes:
         """Render the metrics."""
