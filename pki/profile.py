@@ -81,6 +81,7 @@ class Request:
 class Profile:
     """What one CA issues. Raises `RequestError` for values out of bounds.
 
+    Life times are what is asked for: nothing outlives its issuer, so the end may come sooner.
     `permit_dns` is explained above. `crl_ttl` is how long an intermediate's CRL lasts,
     `root_crl_ttl` a root's, whose key is meant to be offline; `refresh` is how often holders of
     the bundle should look for a new one.
@@ -103,10 +104,10 @@ class Profile:
         for name, low, high in (
             ("leaf_ttl", SECOND, self.max_leaf_ttl),
             ("max_leaf_ttl", SECOND, YEAR),
-            ("intermediate_ttl", timedelta(hours=1), self.root_ttl),
+            ("intermediate_ttl", timedelta(hours=1), 30 * YEAR),
             ("root_ttl", timedelta(hours=1), 30 * YEAR),
             ("crl_ttl", timedelta(minutes=1), YEAR),
-            ("root_crl_ttl", timedelta(minutes=1), self.root_ttl),
+            ("root_crl_ttl", timedelta(minutes=1), YEAR),
             ("refresh", SECOND, 30 * DAY),
         ):
             _check_span(name, getattr(self, name), low, high)
