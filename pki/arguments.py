@@ -209,6 +209,13 @@ def count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text[:20]!a} is not a number from 1 to 10000")
 
 
+def head(text: str) -> str:
+    """Read the hash of a log record."""
+    if re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        return text.lower()
+    raise argparse.ArgumentTypeError(f"{text[:80]!a} is not the hash of a record (64 hex digits)")
+
+
 def time(text: str) -> datetime:
     """RFC 3339 or a date; without an offset it is UTC."""
     try:

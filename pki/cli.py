@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return OK
     except OSError as error:
         return _report(_from_os(error), FAILED, words, world)
+    except EOFError:
+        return _report(PkiError("the input ended before it was answered"), FAILED, words, world)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -102,7 +104,8 @@ def _meant_words(word: str, known: Iterable[str]) -> list[str]:
 
 def _from_os(error: OSError) -> PkiError:
     words = (error.strerror or type(error).__name__).lower()
-    where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
+    name = error.filename
+    where = f"{printable(os.fsdecode(name))}: " if isinstance(name, str | bytes) else ""
     return PkiError(f"{where}{words}")
 
 

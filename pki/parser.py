@@ -147,7 +147,7 @@ def _renew(commands: arg.Commands[arg.Parser]) -> None:
         "key. The earlier one stays valid until it expires or is revoked.",
         (
             "pki renew --dir ca web",
-            "pki renew --dir ca 3f0c2ab1... --ttl 12h --out web",
+            'pki renew --dir ca "$SERIAL" --ttl 12h --out web',
         ),
     )
     arg.directory(parser)
@@ -169,7 +169,7 @@ def _revoke(commands: arg.Commands[arg.Parser]) -> None:
         "CRL: run `pki crl` and hand it out.",
         (
             "pki revoke --dir ca web --reason keyCompromise",
-            "pki revoke --dir ca 3f0c2ab1... && pki crl --dir ca --out crl.pem",
+            'pki revoke --dir ca "$SERIAL" && pki crl --dir ca --out crl.pem',
         ),
     )
     arg.directory(parser)
@@ -181,6 +181,7 @@ def _revoke(commands: arg.Commands[arg.Parser]) -> None:
         default=arg.REASONS[0],
         help=f"why: {', '.join(arg.REASONS)} (default: %(default)s)",
     )
+    arg.passphrase(parser, "only to revoke an intermediate: the passphrase of the CA keys")
     arg.json_output(parser)
 
 
@@ -367,11 +368,14 @@ def _log(commands: arg.Commands[arg.Parser]) -> None:
         "Check every record of the log against the chain of hashes, and the index against\n"
         "the log. Exit code 3 if anything differs. A chain cannot show that its end was cut\n"
         "off: note the head that this prints elsewhere, and give it back with --head.",
-        ("pki log verify --dir ca", "pki log verify --dir ca --head 9c1f..."),
+        ("pki log verify --dir ca", 'pki log verify --dir ca --head "$HEAD"'),
     )
     arg.directory(parser)
     parser.add_argument(
-        "--head", metavar="HASH", help="a head that was noted before; it must be in the chain"
+        "--head",
+        metavar="HASH",
+        type=arg.head,
+        help="a head that was noted before; it must be in the chain",
     )
     arg.json_output(parser)
 

@@ -104,6 +104,8 @@ def check_place(name: str, *, folder: bool) -> None:
             f"there is no folder {printable(str(path.parent))}", f"mkdir -p {path.parent}"
         )
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not (nearest.is_dir() or nearest == path):
+        raise InputError(f"{printable(str(nearest))} is a file, so nothing can be below it")
     if not os.access(nearest, os.W_OK):
         raise InputError(f"nothing can be written to {printable(str(nearest))}: no permission")
 
@@ -112,7 +114,7 @@ def deliver(issued: Issued, target: Sink, args: argparse.Namespace, world: World
     """Write what was issued, and say so."""
     if target.path == STDOUT:
         world.out.write(target.text(issued))
-        world.note(*_words(issued, world))
+        world.note(*_words(issued))
         return 0
     try:
         written = target.put(issued)
@@ -125,13 +127,13 @@ def deliver(issued: Issued, target: Sink, args: argparse.Namespace, world: World
     if args.json:
         world.print_json(entries.as_json(issued.entry) | {"files": written})
     else:
-        world.print(*_words(issued, world), *(f"  wrote    {printable(path)}" for path in written))
+        world.print(*_words(issued), *(f"  wrote    {printable(path)}" for path in written))
     return 0
 
 
-def _words(issued: Issued, world: World) -> list[str]:
+def _words(issued: Issued) -> list[str]:
     entry = issued.entry
-    left = span(entry.not_after - world.now())
+    left = span(entry.not_after - entry.issued_at)
     return [
         f"issued {entry.spiffe_id}",
         f"  serial   {entry.serial}",

@@ -79,9 +79,13 @@ def verify_log(args: argparse.Namespace, world: World) -> int:
     elif report.ok:
         world.print(f"{count(report.records, 'record')}, all as written", f"head {report.head}")
     else:
-        world.print(*(f"record {d.seq}: {printable(d.message)}" for d in report.damage))
+        world.print(*(f"{_place(d.seq)}: {printable(d.message)}" for d in report.damage))
         world.note(
             f"pki: the log is damaged in {count(len(report.damage), 'place')}",
             "hint: keep this copy as evidence, and restore the last good backup of the CA",
         )
     return 0 if report.ok else FOUND
+
+
+def _place(seq: int) -> str:
+    return f"record {seq}" if seq else "the index"

@@ -13,6 +13,7 @@ from pki.commands.delivery import STDOUT, Sink, check_place, deliver, sink
 from pki.csr import MAX_CSR_BYTES, read_csr
 from pki.errors import RequestError
 from pki.keys import KeyType, PublicKey, load_private_key
+from pki.lint import Role
 from pki.profile import Request
 from pki.read import read_bytes, read_certificates
 from pki.text import printable
@@ -54,8 +55,12 @@ def sign(args: argparse.Namespace, world: World) -> int:
 
 def revoke(args: argparse.Namespace, world: World) -> int:
     """A certificate is no longer to be trusted."""
+    serial = serial_of(args.which)
     with Authority.open(Path(args.dir)) as authority:
-        entry = authority.revoke(serial_of(args.which), world.now(), args.reason)
+        leaf = authority.find(serial).role is Role.LEAF
+    # Only for a CA's certificate are keys needed: without the root's, no CRL could name it.
+    with Authority.open(Path(args.dir)) if leaf else opened(args, world) as authority:
+        entry = authority.revoke(serial, world.now(), args.reason)
     if args.json:
         world.print_json(entries.as_json(entry))
     else:

@@ -98,10 +98,10 @@ def _time(link: Link, wanted: Wanted) -> Iterator[Finding]:
     end = link.certificate.not_valid_after_utc
     if wanted.now > end:
         found = f"{timestamp(end)}, {span(wanted.now - end)} ago"
-        yield link.finding(rules.EXPIRED, "notAfter", found, f"not before {timestamp(wanted.now)}")
+        yield link.finding(rules.EXPIRED, "notAfter", found, f"later than {timestamp(wanted.now)}")
     if wanted.now < start:
         found = f"{timestamp(start)}, in {span(start - wanted.now)}"
-        expected = f"not after {timestamp(wanted.now)}"
+        expected = f"{timestamp(wanted.now)} or earlier"
         yield link.finding(rules.NOT_YET_VALID, "notBefore", found, expected)
 
 

@@ -63,7 +63,7 @@ def name_of(link: Link) -> str:
 def _path_rows(verdict: Verdict, now: datetime) -> Iterator[tuple[str, ...]]:
     for link in verdict.path:
         yield link.place, name_of(link), _time(link, now)
-    checked = "looked up" if verdict.revocation_checked else "NOT looked up: no CRL was given"
+    checked = "looked up" if verdict.revocation_checked else "NOT looked up; add --crl FILE"
     yield "revocation", checked, ""
 
 

@@ -55,10 +55,10 @@ def _current(issuer: Link, crl: Crl, now: datetime) -> Iterator[Finding]:
         yield _of(issuer, rules.CRL_STALE, "nextUpdate", "missing", "a time that is to come")
     elif now > until:
         found = f"{timestamp(until)}, {span(now - until)} ago"
-        yield _of(issuer, rules.CRL_STALE, "nextUpdate", found, f"not before {timestamp(now)}")
+        yield _of(issuer, rules.CRL_STALE, "nextUpdate", found, f"later than {timestamp(now)}")
     if now < crl.last_update_utc:
         found = f"{timestamp(crl.last_update_utc)}, in {span(crl.last_update_utc - now)}"
-        yield _of(issuer, rules.CRL_STALE, "thisUpdate", found, f"not after {timestamp(now)}")
+        yield _of(issuer, rules.CRL_STALE, "thisUpdate", found, f"{timestamp(now)} or earlier")
 
 
 def _complete(issuer: Link, crl: Crl) -> Iterator[Finding]:
