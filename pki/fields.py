@@ -135,6 +135,22 @@ def distinguished_name(name: x509.Name) -> str:
     return name.rfc4514_string()
 
 
+def subject(signed: Subject) -> x509.Name | None:
+    """The subject, or None if it cannot be read."""
+    try:
+        return signed.subject
+    except MALFORMED:
+        return None
+
+
+def issuer(signed: x509.Certificate | x509.CertificateRevocationList) -> x509.Name | None:
+    """The issuer, or None if it cannot be read."""
+    try:
+        return signed.issuer
+    except MALFORMED:
+        return None
+
+
 def usages(usage: x509.KeyUsage) -> tuple[str, ...]:
     """The bits that are set; the last two exist only beside keyAgreement."""
     only = {"encipher_only", "decipher_only"} if not usage.key_agreement else set()

@@ -78,6 +78,9 @@ def _readable(link: Link, _: Wanted) -> Iterator[Finding]:
         )
     if link.certificate.version is not x509.Version.v3:
         yield link.finding(rules.MALFORMED, "version", "1", "3")
+    for field, read in (("subject", fields.subject), ("issuer", fields.issuer)):
+        if read(link.certificate) is None:
+            yield link.finding(rules.MALFORMED, field, "an unreadable name", "a readable one")
     serial = fields.serial_number(link.certificate)
     if serial <= 0:
         found = fields.serial_text(serial)
@@ -182,15 +185,8 @@ def _spiffe_id(link: Link, uri: str, trust_domain: str | None) -> Iterator[Findi
 
 def _san_critical(link: Link, _: Wanted) -> Iterator[Finding]:
     names = fields.find(link.extensions, x509.SubjectAlternativeName)
-    if names is None or names.critical:
-        return
-    try:
-        empty = not link.certificate.subject.rdns
-    except MALFORMED as error:
-        found = f"unreadable: {error}"
-        yield link.finding(rules.MALFORMED, "subject", printable(found), "a readable name")
-        return
-    if empty:
+    subject = fields.subject(link.certificate)
+    if names and not names.critical and subject is not None and not subject.rdns:
         yield link.finding(rules.SAN_CRITICAL, "subjectAltName", "not critical", "critical")
 
 

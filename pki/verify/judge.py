@@ -9,7 +9,7 @@ from cryptography import x509
 from pki import fields
 from pki.constraints import outside
 from pki.keys import PublicKey
-from pki.read import MALFORMED, quiet
+from pki.read import quiet
 from pki.text import count, printable
 from pki.verify import certificate, path, revocation, rules
 from pki.verify.finding import Finding, Link, Question, Verdict
@@ -86,16 +86,10 @@ def _names(authority: Link, below: Sequence[Link]) -> Iterator[Finding]:
 
 
 def _all_names(link: Link) -> tuple[x509.GeneralName, ...]:
-    names = fields.alternative_names(link.extensions)
-    try:
-        subject = link.certificate.subject
-    except MALFORMED:
-        return names
-    return (*names, x509.DirectoryName(subject)) if subject.rdns else names
+    names, subject = fields.alternative_names(link.extensions), fields.subject(link.certificate)
+    return (*names, x509.DirectoryName(subject)) if subject is not None and subject.rdns else names
 
 
 def _self_issued(link: Link) -> bool:
-    try:
-        return link.certificate.subject == link.certificate.issuer
-    except MALFORMED:
-        return False
+    subject = fields.subject(link.certificate)
+    return subject is not None and subject == fields.issuer(link.certificate)

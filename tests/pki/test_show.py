@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from pki.render import MAX_REVOKED_SHOWN, render
 from pki.show import View, view
 from tests import der
 from tests.certs import Leaf, TestCA, make_key, pem
-from tests.pki.verdicts import NOW, WEB, chain
+from tests.pki.verdicts import NOW, WEB, chain, unreadable_subject
 
 
 def views(data: bytes, after: timedelta = timedelta()) -> list[View]:
@@ -107,6 +108,40 @@ def test_name_constraints_and_unknown_extensions_are_shown() -> None:
     assert "excludes    DNS evil.local" in shown
     assert "1.3.6.1.4.1.55555.9, critical, 2 bytes: 0500" in shown
     assert "with 2 CAs below it" in shown
+
+
+def test_every_kind_of_name_is_shown() -> None:
+    names: list[tuple[x509.GeneralName, str]] = [
+        (x509.RFC822Name("a@demo.local"), "email a@demo.local"),
+        (x509.RegisteredID(x509.ObjectIdentifier("1.2.3")), "OID 1.2.3"),
+        (x509.OtherName(x509.ObjectIdentifier("1.2.4"), b"\x05\x00"), "other 1.2.4 0500"),
+        (
+            x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web")])),
+            "directory CN=web",
+        ),
+    ]
+    leaf = TestCA().leaf(uris=(), other_names=[name for name, _ in names])
+    shown = " ".join(text(leaf.pem).split())
+    assert all(words in shown for _, words in names)
+
+
+@pytest.mark.parametrize(("key", "name"), [("p521", "secp521r1"), ("ed448", "ed448")])
+def test_keys_that_are_not_accepted_are_shown_all_the_same(key: str, name: str) -> None:
+    (value,) = views(TestCA().leaf(key=key).pem)
+    assert value["type"] == "certificate"
+    assert value["key"] == name
+
+
+def test_an_odd_rsa_exponent_is_shown() -> None:
+    (value,) = views(TestCA().leaf(key=rsa.generate_private_key(3, 2048)).pem)
+    assert value["type"] == "certificate"
+    assert value["key"] == "rsa2048, exponent 3"
+
+
+def test_an_unreadable_subject_is_a_problem() -> None:
+    (value,) = views(unreadable_subject(TestCA()).pem)
+    assert value["problems"] == [value["problems"][0]]
+    assert "the subject cannot be read" in value["problems"][0]
 
 
 def test_a_request_says_whether_its_sender_holds_the_key() -> None:

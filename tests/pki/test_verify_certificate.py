@@ -17,10 +17,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.der import content, elements
 from pki.verify import Purpose
+from pki.verify.report import as_text
 from pki.verify.rules import RULES
 from tests import der
 from tests.certs import HOUR, Leaf, Options, TestCA
-from tests.pki.verdicts import NOW, WEB, Ask, broken, chain, judge
+from tests.pki.verdicts import NOW, WEB, Ask, broken, chain, judge, unreadable_subject
 
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -172,6 +173,19 @@ def test_threat_14_repeated_extensions_are_malformed() -> None:
     key_id, key_usage = der.oid("2.5.29.14"), der.oid("2.5.29.15")
     leaf = ca.resign(ca.leaf(), lambda tbs: tbs.replace(key_id, key_usage))
     assert broken(judge(leaf)) == [("malformed", "leaf")]
+
+
+def test_threat_14_an_unreadable_subject_is_malformed() -> None:
+    bounds = x509.NameConstraints([x509.UniformResourceIdentifier("demo.local")], None)
+    ca = TestCA().intermediate(extensions=((bounds, True),))
+    verdict = judge(unreadable_subject(ca))
+    assert ("malformed", "leaf") in broken(verdict)
+    assert "unreadable" in as_text(verdict, "file", NOW)
+
+
+def test_the_report_says_what_is_not_valid_yet() -> None:
+    leaf = chain().leaf(not_before=time.time() + HOUR, not_after=time.time() + 2 * HOUR)
+    assert "not valid yet" in as_text(judge(leaf), "file", NOW)
 
 
 def test_a_serial_number_that_is_not_positive_is_malformed() -> None:

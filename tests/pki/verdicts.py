@@ -60,3 +60,8 @@ def broken(verdict: Verdict) -> list[tuple[str, str]]:
 def chain() -> TestCA:
     """A root and an intermediate that may sign leaves only."""
     return TestCA().intermediate(path_length=0)
+
+
+def unreadable_subject(ca: TestCA) -> Leaf:
+    """A leaf whose subject says that it is UTF-8 and is not."""
+    return ca.resign(ca.leaf(subject="XXXX"), lambda tbs: tbs.replace(b"XXXX", b"\xff" * 4))
