@@ -27,7 +27,6 @@ SEQUENCE: Final = 0x30
 SET: Final = 0x31
 
 MAX_OID_BYTES: Final = 64
-_MAX_LENGTH_OCTETS: Final = 4
 _new: Final = tuple.__new__  # a named tuple at half the cost of calling its class
 
 
@@ -52,7 +51,7 @@ def elements(data: bytes, start: int, stop: int) -> list[Element]:
             raise MalformedCertificateError(f"an element is cut off at byte {start}")
         tag, size, content = data[start], data[start + 1], start + 2
         if size >= 0x80:
-            size, content = _long_length(data, content, stop)
+            size, content = _long_length(data, content)
         end = content + size
         if end > stop:
             raise MalformedCertificateError(f"the element at byte {start} is longer than its place")
@@ -84,8 +83,7 @@ def shape(data: bytes, parent: Element, *tags: int) -> list[Element]:
             f"expected {len(tags)} elements at byte {parent.start}, found {len(found)}"
         )
     for element, tag in zip(found, tags, strict=True):
-        if element[0] != tag:
-            expect(element, tag)
+        expect(element, tag)
     return found
 
 
@@ -148,7 +146,7 @@ def named_bits(data: bytes, element: Element) -> int:
     """A BIT STRING of named bits as a number in which bit n is bit n (X.690 section 11.2)."""
     expect(element, BIT_STRING)
     value = data[element.start : element.stop]
-    if not 2 <= len(value) <= 3 or value[0] > 7:
+    if not 2 <= len(value) <= 3:
         raise MalformedCertificateError(f"not a list of named bits at byte {element.begin}")
     if value[-1] & ((2 << value[0]) - 1) != 1 << value[0]:
         raise MalformedCertificateError(f"named bits end in zeros at byte {element.begin}")
@@ -190,9 +188,9 @@ def moment(data: bytes, element: Element) -> float:
     Years to 2049 are UTCTime, later ones GeneralizedTime; both end in seconds and `Z`.
     """
     text = data[element.start : element.stop]
-    if element.tag == UTC_TIME and len(text) == 13:
+    if element.tag == UTC_TIME:
         text = (b"20" if text < b"5" else b"19") + text
-    elif element.tag != GENERALIZED_TIME or len(text) != 15 or text < b"2050":
+    elif element.tag != GENERALIZED_TIME or text < b"2050":
         raise MalformedCertificateError(f"not a time of RFC 5280 at byte {element.begin}")
     if text[14:] != b"Z" or not text[:14].isdigit():
         raise MalformedCertificateError(f"a time that is not in UTC at byte {element.begin}")
@@ -204,12 +202,14 @@ def moment(data: bytes, element: Element) -> float:
         raise MalformedCertificateError(f"no such time at byte {element.begin}") from None
 
 
-def _long_length(data: bytes, start: int, stop: int) -> tuple[int, int]:
-    """The length whose first octet stands before `start`, and where the content begins."""
+def _long_length(data: bytes, start: int) -> tuple[int, int]:
+    """The length whose first octet stands before `start`, and where the content begins.
+
+    One that says less than it could in fewer octets is refused, and with it the indefinite form,
+    which says nothing; one that says too much does not fit into its place.
+    """
     count = data[start - 1] & 0x7F
-    if not 0 < count <= _MAX_LENGTH_OCTETS or start + count > stop:
-        raise MalformedCertificateError(f"an indefinite or oversized length at byte {start - 1}")
     size = int.from_bytes(data[start : start + count], "big")
     if size < 0x80 or size >> (8 * (count - 1)) == 0:
-        raise MalformedCertificateError(f"a padded length at byte {start - 1}")
+        raise MalformedCertificateError(f"an indefinite or padded length at byte {start - 1}")
     return size, start + count

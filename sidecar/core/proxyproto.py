@@ -74,17 +74,17 @@ def header(src: Endpoint | None, dst: Endpoint | None, tls: TlsFacts) -> bytes:
 
 def _addresses(src: Endpoint | None, dst: Endpoint | None) -> tuple[bytes, bytes]:
     """The family octet and the address block."""
-    source, target = _ip(src), _ip(dst)
-    if src is None or dst is None or source is None or target is None:
+    source, target = _end(src), _end(dst)
+    if source is None or target is None:
         return _UNSPEC, b""
-    ports = src[1].to_bytes(2, "big") + dst[1].to_bytes(2, "big")
-    if isinstance(source, IPv4Address) and isinstance(target, IPv4Address):
-        return _TCP4, source.packed + target.packed + ports
-    return _TCP6, _as_ipv6(source) + _as_ipv6(target) + ports
+    (from_ip, from_port), (to_ip, to_port) = source, target
+    if isinstance(from_ip, IPv4Address) and isinstance(to_ip, IPv4Address):
+        return _TCP4, from_ip.packed + to_ip.packed + from_port + to_port
+    return _TCP6, _as_ipv6(from_ip) + _as_ipv6(to_ip) + from_port + to_port
 
 
-def _ip(end: Endpoint | None) -> IPv4Address | IPv6Address | None:
-    """The address, IPv4 where a dual-stack socket shows it as IPv6, without the IPv6 zone."""
+def _end(end: Endpoint | None) -> tuple[IPv4Address | IPv6Address, bytes] | None:
+    """Address and port; IPv4 where a dual-stack socket shows it as IPv6, IPv6 without its zone."""
     if end is None:
         return None
     try:
@@ -92,7 +92,7 @@ def _ip(end: Endpoint | None) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return mapped or address, end[1].to_bytes(2, "big")
 
 
 def _as_ipv6(address: IPv4Address | IPv6Address) -> bytes:

@@ -85,6 +85,10 @@ FLAWS = {
     ),
     "indirect": replace(GOOD, entries=der.sequence(entry(7, INDIRECT))),
     "delta": replace(GOOD, extensions=DELTA),
+    "set of entries": replace(GOOD, entries=der.set_of(entry(7))),
+    "set of extensions in an entry": replace(
+        GOOD, entries=der.sequence(entry(7, der.set_of(der.extension("2.5.29.21", b""))))
+    ),
     "two lists": replace(GOOD, entries=GOOD.entries * 2),
     "two blocks of extensions": replace(GOOD, extensions=GOOD.extensions * 2),
     "signature of odd bits": replace(GOOD, signature=der.bit_string(b"\x80", 1)),

@@ -43,7 +43,8 @@ def test_minimal_lengths_are_read(size: int) -> None:
         pytest.param("0481", id="length cut off"),
         pytest.param("0485000000000100", id="five length octets"),
         pytest.param("0484ffffffff00", id="longer than the input"),
-        pytest.param("1f8101", id="high tag number"),
+        pytest.param("1f0100", id="high tag number"),
+        pytest.param("0480" + "aa" * 128, id="indefinite, though 128 bytes follow"),
     ],
 )
 def test_other_lengths_are_refused(data: str) -> None:
@@ -62,6 +63,11 @@ def test_bytes_behind_the_end_are_refused() -> None:
     for tail in (b"\x00", b"\x05\x00", good):
         with pytest.raises(MalformedCertificateError):
             reader.whole(good + tail, reader.SEQUENCE)
+
+
+def test_whole_is_of_one_type() -> None:
+    with pytest.raises(MalformedCertificateError):
+        reader.whole(der.sequence(), reader.SET)
 
 
 def test_element_may_not_reach_out_of_its_parent() -> None:
@@ -140,7 +146,7 @@ def test_true_is_ff_and_false_is_left_out() -> None:
         b"\x01\x01\x00",
         b"\x01\x00",
         b"\x01\x02\xff\xff",
-        b"\x02\x01\x01",
+        b"\x02\x01\xff",
     ):
         with pytest.raises(MalformedCertificateError):
             reader.true(bad, only(bad))
@@ -174,7 +180,9 @@ def test_other_named_bits_are_refused(data: str) -> None:
         reader.named_bits(raw, only(raw))
 
 
-@pytest.mark.parametrize("dotted", ["2.5.29.17", "1.2.840.113549.1.1.11", "0.0", "1.39.0", "2.999"])
+@pytest.mark.parametrize(
+    "dotted", ["2.5.29.17", "1.2.840.113549.1.1.11", "0.0", "1.39.0", "2.999", "1.2.16384.3"]
+)
 def test_object_identifiers_are_read(dotted: str) -> None:
     data = der.oid(dotted)
     assert reader.identifier(data, only(data)) == dotted
@@ -184,6 +192,19 @@ def test_object_identifiers_are_read(dotted: str) -> None:
 def test_other_object_identifiers_are_refused(content: bytes) -> None:
     with pytest.raises(MalformedCertificateError):
         reader.dotted(content)
+
+
+def test_object_identifier_is_of_its_type() -> None:
+    with pytest.raises(MalformedCertificateError):
+        reader.identifier(b"\x04\x01\x2a", only(b"\x04\x01\x2a"))
+
+
+def test_octets_are_whole_and_of_their_type() -> None:
+    good = der.bit_string(b"key")
+    assert reader.octets(good, only(good)) == b"key"
+    for bad in (der.bit_string(b"\x80", 1), b"\x03\x00", der.octet_string(b"\x00key")):
+        with pytest.raises(MalformedCertificateError):
+            reader.octets(bad, only(bad))
 
 
 def test_longest_object_identifier() -> None:

@@ -88,6 +88,7 @@ def test_addresses_of_dual_stack_sockets(
         (CLIENT, None),
         (None, None),
         (("/run/app.sock", 0), SERVER),
+        (CLIENT, ("/run/app.sock", 0)),
         (("", 0), SERVER),
     ],
 )

@@ -111,6 +111,12 @@ FLAWS = {
     "extension with a fourth field": with_extensions(
         der.sequence(der.oid("2.5.29.17"), der.boolean(True), der.octet_string(b""), der.NULL)
     ),
+    "extension with two values": with_extensions(
+        der.sequence(der.oid("1.2.3"), der.boolean(True), *[der.octet_string(b"")] * 2)
+    ),
+    "extension with a value of another type": with_extensions(
+        der.sequence(der.oid("1.2.3"), der.bit_string(b""))
+    ),
     "extension not critical in so many words": with_extensions(
         SAN, der.sequence(der.oid("1.2.3"), der.boolean(False), der.octet_string(b""))
     ),
@@ -126,7 +132,8 @@ def test_malformed_certificate_is_refused(flaw: str) -> None:
 
 def test_bytes_around_a_certificate_are_refused() -> None:
     data = GOOD.encode()
-    for bad in (data + b"\x00", data + data, data[:-1], data[1:], b"\x00" + data, b""):
+    empty = der.sequence(der.sequence(), ECDSA, GOOD.signature)
+    for bad in (data + b"\x00", data + data, data[:-1], data[1:], b"\x00" + data, b"", empty):
         with pytest.raises(MalformedCertificateError):
             Certificate.parse(bad)
 
@@ -206,6 +213,19 @@ KNOWN = {
 def test_malformed_extension_is_refused(flaw: str) -> None:
     with pytest.raises(MalformedCertificateError):
         Certificate.parse(with_extensions(der.extension(*KNOWN[flaw])).encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "identifier"),
+    [
+        (der.sequence(der.tlv(0x80, b"key")), b"key"),
+        (der.sequence(der.tlv(0xA1, b"issuer"), der.tlv(0x82, b"\x01")), b""),
+        (der.sequence(), b""),
+    ],
+)
+def test_authority_key_identifier_may_lack_the_key(value: bytes, identifier: bytes) -> None:
+    cert = Certificate.parse(with_extensions(der.extension("2.5.29.35", value)).encode())
+    assert cert.extensions.authority_key_id == identifier
 
 
 def test_names_are_split_by_type() -> None:

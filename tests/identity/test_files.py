@@ -30,7 +30,7 @@ def refused(path: Path, name: str, problem: str, trust_domain: str | None = None
     with pytest.raises(IdentityError, match=problem) as caught:
         load_identity(path, NOW, trust_domain)
     assert caught.value.path == path / name
-    assert str(path / name) in str(caught.value)
+    assert str(caught.value).startswith(f"{path / name}: ")
     assert caught.value.hint
     assert "PRIVATE" not in str(caught.value)
     return caught.value
@@ -75,6 +75,11 @@ def test_view_is_for_operators(tmp_path: Path) -> None:
     assert view["serial"] == f"{GOOD.cert.serial_number:x}"
     assert view["not_after"] == GOOD.cert.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert (view["key"], view["revoked"], view["checks_revocation"]) == ("P-256", 2, True)
+
+
+def test_view_names_a_key_without_a_curve(tmp_path: Path) -> None:
+    leaf = CA.leaf(key="ed25519")
+    assert load_identity(leaf.write_folder(tmp_path), NOW).view()["key"] == "ed25519"
 
 
 # --- files ---
@@ -321,6 +326,19 @@ def test_own_revocation_is_a_warning(tmp_path: Path) -> None:
     assert len(identity.revoked) == 1
     (warning,) = identity.warnings
     assert "revokes the certificate of this workload" in warning
+
+
+def test_serial_counts_with_its_issuer(tmp_path: Path) -> None:
+    crl = INNER.crl() + CA.crl([GOOD.cert.serial_number])
+    identity = load_identity(GOOD.write_folder(tmp_path, crl=crl), NOW)
+    assert len(identity.revoked) == 1
+    assert identity.warnings == ()
+
+
+def test_revoked_intermediate_is_a_warning(tmp_path: Path) -> None:
+    identity = load_identity(GOOD.write_folder(tmp_path, crl=INNER.crls([INNER])), NOW)
+    (warning,) = identity.warnings
+    assert "revokes CN=intermediate" in warning
 
 
 def test_read_folder_checks_nothing(tmp_path: Path) -> None:
