@@ -165,7 +165,7 @@ UNEXPECTED_SERVER: Final = _reason(
     "TLS",
     502,
     "the server is not the identity that this route expects",
-    "compare `expect` with the server's SPIFFE ID (`upstream` names it in the log)",
+    "compare `expect` with the server's SPIFFE ID, which the operational log names",
 )
 BAD_ISSUER: Final = _reason(
     119,

@@ -32,6 +32,7 @@ from sidecar.net.contexts import reason_of
 from sidecar.net.sweep import Sweep
 from sidecar.net.tls import TlsConnection
 from sidecar.net.tlsbase import NO_TRANSPORT
+from sidecar.telemetry.oplog import log
 
 
 class Owner(Protocol):
@@ -206,7 +207,10 @@ class Upstream:
             connection.drop()
 
     async def dial(self, permit: Permit, *, parked: bool = False) -> UpstreamConnection:
-        """Open a new connection, trying each address once, or raise `RefusedError`."""
+        """Open a new connection, trying each address once, or raise `RefusedError`.
+
+        Its detail is the address that was tried last; the operational log has the words for each.
+        """
         del permit  # its existence is the point
         addresses = self.target.addresses
         self._next = (self._next + 1) % len(addresses)
@@ -215,7 +219,9 @@ class Upstream:
             try:
                 return await self._dial_one(address, parked)
             except RefusedError as refusal:
-                failure = refusal
+                reason, where = refusal.reason, str(address)
+                log.warning("dial failed", upstream=where, code=reason.code, detail=refusal.detail)
+                failure = RefusedError(reason, where)
         assert failure is not None
         raise failure
 
@@ -242,7 +248,7 @@ class Upstream:
             async with asyncio.timeout(self.target.handshake_s):
                 await ready
         except TimeoutError:
-            raise RefusedError(HANDSHAKE_TIMEOUT, str(address)) from None
+            raise RefusedError(HANDSHAKE_TIMEOUT) from None
 
     async def _open(self, address: Address, factory: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
@@ -253,9 +259,9 @@ class Upstream:
                 else:
                     await loop.create_connection(factory, address.host, address.port)
         except TimeoutError:
-            raise RefusedError(UPSTREAM_CONNECT_TIMEOUT, str(address)) from None
+            raise RefusedError(UPSTREAM_CONNECT_TIMEOUT) from None
         except OSError as error:
-            raise RefusedError(UPSTREAM_UNREACHABLE, f"{address}: {error}") from None
+            raise RefusedError(UPSTREAM_UNREACHABLE, str(error)) from None
 
 
 def _client_layer(
