@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from sidecar.core.ids import Permit, RefusedError
-from sidecar.core.reasons import LIFETIME, Reason
+from sidecar.core.reasons import CLIENT_CLOSED, DRAINING, LIFETIME, Reason
 from sidecar.core.record import Record
 from sidecar.net.tunnel import Tunnel
 from sidecar.net.upstream import Upstream
@@ -190,15 +190,14 @@ class TunnelStart(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client did not wait."""
         if self._stop is not None:
-            self._stop()
-        self._connection.end()
+            self._fail(CLIENT_CLOSED, "")
 
     def expire(self, now: float) -> None:
         """Nothing is due before the dial ends, which has a clock of its own."""
 
     def drain(self) -> None:
         """A connection that has not begun need not."""
-        self._transport.abort()
+        self._fail(DRAINING, "")
 
     def cut(self, reason: Reason) -> None:
         """End at once."""
@@ -209,6 +208,7 @@ class TunnelStart(asyncio.Protocol):
         try:
             dialled = await self._upstream.dial(self._permit, parked=True)
         except RefusedError as refusal:
+            self._stop = None
             self._fail(refusal.reason, refusal.detail)
             return
         self._stop = None
@@ -233,8 +233,10 @@ class TunnelStart(asyncio.Protocol):
                 cast(asyncio.Protocol, transport.get_protocol()).eof_received()
 
     def _fail(self, reason: Reason, address: str) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:  # or the dial would go on, and make a tunnel for nobody
+            stop()
         self._record.reason = reason
         self._record.upstream = address
-        self._stop = None
         self._connection.done(self._record)
         self._transport.abort()
