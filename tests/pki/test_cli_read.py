@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from pki.keys import load_private_key, private_pem
 from tests.certs import TestCA
 from tests.pki.kit import DAY, HOUR
 from tests.pki.terminal import WEB, Pki
@@ -91,6 +92,17 @@ def test_verify_finds_a_key_of_another_certificate(pki: Pki) -> None:
     assert "key-mismatch" in done.out
 
 
+def test_verify_leaves_an_encrypted_key_alone(pki: Pki) -> None:
+    pki.issue()
+    key = Path(pki.path("web/tls.key"))
+    secret = private_pem(load_private_key(key.read_bytes(), None, "key"), b"horse")
+    key.unlink()
+    key.write_bytes(secret)
+    pki.ok("verify", pki.path("web"))
+    key.write_bytes(b"no key at all")
+    assert pki.run("verify", pki.path("web")).code == 1
+
+
 def test_verify_files_needs_roots_and_takes_lists(pki: Pki) -> None:
     pki.issue()
     chain, roots = pki.path("web/tls.crt"), pki.path("web/ca.crt")
@@ -161,6 +173,13 @@ def test_ls_is_a_table_with_the_newest_first(three: Pki) -> None:
 )
 def test_ls_filters(three: Pki, words: tuple[str, ...], names: list[str]) -> None:
     assert listed(three, *words) == names
+
+
+@pytest.mark.parametrize("glob", ["a*", "", "spiffe://*/a", "spiffe://demo.local"])
+def test_ls_refuses_what_is_no_pattern(three: Pki, glob: str) -> None:
+    done = three.run("ls", "--dir", three.ca, "--spiffe", glob)
+    assert done.code == 1
+    assert "hint: * is one whole segment" in done.err
 
 
 def test_ls_says_how_long_ago_something_expired(three: Pki) -> None:
