@@ -62,8 +62,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     _check_command(words, parser)
     args, unknown = parser.parse_known_args(words)
     if unknown:
-        known = _options(parser, words)
-        raise UsageError(f"{printable(unknown[0])} is not known here", *_meant(unknown[0], known))
+        raise _unknown_argument(unknown[0], parser, words)
     return args
 
 
@@ -75,31 +74,32 @@ def _check_command(words: list[str], parser: Parser) -> None:
         if word.startswith("-") or not known:
             return
         if word not in known:
-            typed = " ".join((at.prog, *_meant_words(word, known)))
-            raise UsageError(
-                f"there is no command {printable(' '.join(words[: depth + 1]))!r}",
-                f"did you mean `{typed}`?" if typed != at.prog else f"`{at.prog} --help` lists all",
-            )
+            typed = printable(" ".join(words[: depth + 1]))
+            near = [f"`{at.prog} {name}`" for name in _nearest(word, known)]
+            raise UsageError(f"there is no command '{typed}'", _hint(near, at))
         at = known[word]
 
 
-def _options(parser: Parser, words: list[str]) -> list[str]:
-    """Every option of the command that was typed."""
+def _unknown_argument(typed: str, parser: Parser, words: list[str]) -> UsageError:
     for word in words:
         parser = subcommands(parser).get(word, parser)
-    return [
+    options = [
         option
         for action in parser._actions  # noqa: SLF001  # as in `subcommands`
         for option in action.option_strings
     ]
+    near = _nearest(typed, options)
+    return UsageError(f"{printable(typed)} is not known here", _hint(near, parser))
 
 
-def _meant(word: str, known: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"did you mean {near}?" for near in _meant_words(word, known))
+def _nearest(word: str, known: Iterable[str]) -> list[str]:
+    names = list(known)
+    begun = [name for name in names if name.startswith(word)]
+    return begun[:1] or difflib.get_close_matches(word, names, n=1)
 
 
-def _meant_words(word: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(word, list(known), n=1)
+def _hint(near: list[str], parser: Parser) -> str:
+    return f"did you mean {near[0]}?" if near else f"`{parser.prog} --help` shows what there is"
 
 
 def _from_os(error: OSError) -> PkiError:

@@ -269,20 +269,7 @@ def _verify(commands: arg.Commands[arg.Parser]) -> None:
         help="the chain, leaf first; or a folder with tls.crt, ca.crt and, if they are there,"
         " tls.key and crl.pem; or - for stdin",
     )
-    parser.add_argument(
-        "--ca",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="the roots to trust; repeat it for more (default: ca.crt of the folder)",
-    )
-    parser.add_argument(
-        "--crl",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="revocation lists; repeat it for more (default: crl.pem of the folder, if there)",
-    )
+    _trust(parser)
     parser.add_argument(
         "--trust-domain",
         metavar="NAME",
@@ -301,6 +288,23 @@ def _verify(commands: arg.Commands[arg.Parser]) -> None:
         "--at", metavar="TIME", type=arg.time, help="as of that time, RFC 3339, UTC (default: now)"
     )
     arg.json_output(parser)
+
+
+def _trust(parser: arg.Parser) -> None:
+    parser.add_argument(
+        "--ca",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the roots to trust; repeat it for more (default: ca.crt of the folder)",
+    )
+    parser.add_argument(
+        "--crl",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="revocation lists; repeat it for more (default: crl.pem of the folder, if there)",
+    )
 
 
 def _crl(commands: arg.Commands[arg.Parser]) -> None:

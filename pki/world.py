@@ -7,6 +7,7 @@ clock and typed passphrases, and no command can print to the wrong place.
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -31,8 +32,9 @@ class World:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # not where a test has put its own
                 stream.reconfigure(errors="backslashreplace")
-        typed = getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None
-        return cls(sys.stdin.buffer, sys.stdout, sys.stderr, lambda: datetime.now(UTC), typed)
+        stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer  # None: it was closed
+        ask = getpass.getpass if stdin.isatty() else None
+        return cls(stdin, sys.stdout, sys.stderr, lambda: datetime.now(UTC), ask)
 
     def print(self, *lines: str) -> None:
         """Results, to standard output."""
