@@ -134,7 +134,7 @@ def _metrics(subject: Subject, _: Request) -> Answer:
 
 def _connections(subject: Subject, _: Request) -> Answer:
     total, shown = subject.connections(MAX_CONNECTIONS)
-    return _json({"total": total, "connections": shown[:MAX_CONNECTIONS]})
+    return _json({"total": total, "connections": shown})
 
 
 def _drain(subject: Subject, _: Request) -> Answer:

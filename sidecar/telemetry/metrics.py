@@ -3,8 +3,8 @@
 The data path calls `done` once for each exchange or tunnel, when it has ended: the same record
 becomes counts and, if the access log is on, a line. Nothing is rendered before somebody asks.
 
-Measured on a 2-core machine with Python 3.11: `done` without the log 1.1 us, a scrape of ten
-listeners 1.5 ms.
+Measured (`tests/bench/telemetry.py`, 2-core machine, Python 3.11): `done` without the log 0.7 us,
+a scrape of ten listeners with 42 kinds of exchanges each 3 ms.
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ class Client:
             self._writer.write(data[start : start + chunk])
             await asyncio.sleep(0)
 
+    async def flush(self) -> None:
+        """Wait until the server has taken everything; fail if it has not."""
+        self._writer.transport.set_write_buffer_limits(0)
+        await self._writer.drain()
+
     async def ask(self, request: bytes, chunk: int = 1 << 20) -> Response:
         """Send one raw request and read its answer."""
         await self.send(request, chunk)

@@ -87,7 +87,17 @@ def test_threat_31_a_loopback_client_may_end_the_process(client: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "client", ["10.0.0.1", "128.0.0.1", "1.127.0.0", "::", "::1:1", "fe80::1%lo", "::ffff:10.0.0.1"]
+    "client",
+    [
+        "10.0.0.1",
+        "128.0.0.1",
+        "1.127.0.0",
+        "1270::1",
+        "::",
+        "::1:1",
+        "fe80::1%lo",
+        "::ffff:10.0.0.1",
+    ],
 )
 def test_threat_31_no_other_client_may_end_the_process(client: str) -> None:
     subject = FakeSubject()

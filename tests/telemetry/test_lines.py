@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.telemetry.lines import BATCH_BYTES, LineWriter
+from sidecar.telemetry.lines import BATCH_BYTES, INTERVAL_S, LineWriter
 from sidecar.telemetry.metrics import Telemetry
 from tests.telemetry.pipes import Pipe
 from tests.telemetry.records import exchange
@@ -85,13 +85,13 @@ def test_there_is_room_again_when_the_reader_has_caught_up(pipe: Pipe) -> None:
     writer.close()
 
 
-def test_close_gives_up_on_a_reader_that_has_stopped(pipe: Pipe) -> None:
-    pipe.fill()
+@pytest.mark.parametrize(("lines", "lost"), [(0, 0), (256, 0), (257, 1), (512, 256), (600, 344)])
+def test_close_gives_up_on_a_reader_that_has_stopped(pipe: Pipe, lines: int, lost: int) -> None:
     writer = LineWriter(pipe.fd)
-    for _ in range(3):
-        writer.put(b"lost")
-    writer.close(deadline_s=0.01)
-    assert writer.dropped == 3
+    for number in range(lines):
+        writer.put(b"%015d" % number)  # 256 of them fill the pipe
+    writer.close(deadline_s=0.05)
+    assert writer.dropped == lost
 
 
 def test_a_reader_that_is_gone_costs_the_lines_and_nothing_else(pipe: Pipe) -> None:
@@ -108,6 +108,7 @@ def test_a_descriptor_that_somebody_made_non_blocking_still_gets_every_line(pipe
     filler = pipe.fill()
     writer = LineWriter(pipe.fd)
     writer.put(b"late")
+    threading.Event().wait(2 * INTERVAL_S)  # meanwhile the thread finds the pipe full
     assert pipe.read() == filler
     assert pipe.read() == b"late\n"
     writer.close()
