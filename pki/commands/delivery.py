@@ -99,10 +99,9 @@ def check_place(name: str, *, folder: bool) -> None:
     if path.exists() and path.is_dir() is not folder:
         wanted, there = ("folder", "file") if folder else ("file", "folder")
         raise InputError(f"{shown} is a {there}, but a {wanted} is to be written")
+    parent = printable(str(path.parent))
     if not folder and not path.parent.is_dir():
-        raise InputError(
-            f"there is no folder {printable(str(path.parent))}", f"mkdir -p {path.parent}"
-        )
+        raise InputError(f"there is no folder {parent}", f"mkdir -p {parent}")
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not (nearest.is_dir() or nearest == path):
         raise InputError(f"{printable(str(nearest))} is a file, so nothing can be below it")
