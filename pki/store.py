@@ -72,7 +72,6 @@ class Store:
                 timeout=BUSY_SECONDS,
                 isolation_level=None,  # transactions begin where `transaction` says so
             )
-            self._db.execute("PRAGMA synchronous=FULL")
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -88,7 +87,8 @@ class Store:
                 store._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
         except StoreError:
             store.close()
-            path.unlink()
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
             raise
         return store
 
@@ -107,14 +107,13 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """Hold the write lock; what happens inside is durable afterwards, or has not happened."""
         with self._guard():
+            self._db.execute("PRAGMA synchronous=FULL")  # whatever this SQLite was built for
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
+            finally:
+                self._rollback()
 
     def append(self, data: Mapping[str, Any]) -> Record:
         """Add a record (`pki.view` says which) to log and view, inside of a `transaction`."""
@@ -195,6 +194,11 @@ class Store:
             yield
         finally:
             self._db.text_factory = str
+            self._rollback()
+
+    def _rollback(self) -> None:
+        """End what is still open: after COMMIT nothing is, and a full disk has ended it already."""
+        if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def _last(self) -> Record:
@@ -204,7 +208,11 @@ class Store:
     def _select(self, where: str, values: tuple[Any, ...], tail: str) -> list[Entry]:
         statement = f"SELECT * FROM certificates WHERE {where} {tail}"  # noqa: S608  # our own text
         with self._guard():
-            return [view.entry(row) for row in self._db.execute(statement, values)]
+            rows = self._db.execute(statement, values).fetchall()
+        try:
+            return [view.entry(row) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self._path}: a row cannot be read: {error}", _LOOK) from error
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -229,7 +237,10 @@ def _hints(error: sqlite3.Error) -> list[str]:
         return ["another process holds the index; try again"]
     if "readonly" in text or "unable to open" in text:
         return ["the index and its folder must be writable for this user"]
-    return ["look for damage with: pki log verify"]
+    return [_LOOK]
+
+
+_LOOK: Final = "look for damage with: pki log verify"
 
 
 def _terms(query: Query) -> tuple[list[str], list[Any]]:
