@@ -25,8 +25,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -97,8 +95,12 @@ class Authority:
             )
         # From here on, what is there is ours: of two that begin at once, one makes the index.
         authority = cls(directory, Store.create(directory / _INDEX), passphrase)
-        with _removed_on_failure(directory, (*names, f"{_INDEX}-*")):
+        try:
             authority._begin(profile, now, key_type)
+        except BaseException:
+            authority.close()
+            _remove(directory, *names, f"{_INDEX}-*")
+            raise
         return authority
 
     @classmethod
@@ -349,12 +351,6 @@ def _revoked(entry: Entry) -> Revoked:
     return Revoked(int(entry.serial, 16), entry.revoked_at, reason)
 
 
-@contextmanager
-def _removed_on_failure(directory: Path, patterns: tuple[str, ...]) -> Iterator[None]:
-    """Leave nothing of what was being made in `directory` if it fails."""
-    try:
-        yield
-    except BaseException:
-        for path in [path for pattern in patterns for path in directory.glob(pattern)]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
+def _remove(directory: Path, *patterns: str) -> None:
+    for path in [path for pattern in patterns for path in directory.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
