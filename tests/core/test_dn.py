@@ -95,13 +95,10 @@ def test_escaping(text: str, escaped: str) -> None:
     assert escape(text) == escaped
 
 
-@given(st.text(st.characters(codec="utf-8"), min_size=1))
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=16))  # they stop at 64 octets
 def test_text_is_printable_and_means_the_same(text: str) -> None:
     """Threats 7 and 29: nothing in a name ends a line, a quote or a value."""
-    encoded = common_name(text.encode())
-    if len(encoded) > MAX_NAME_BYTES:
-        return
-    rendered = name_text(encoded)
+    rendered = name_text(common_name(text.encode()))
     assert all(" " <= character <= "~" for character in rendered)
     assert not set('",;') & set(rendered)
     if "\x00" not in text:  # the other reader takes no NUL
