@@ -21,7 +21,9 @@ from sidecar.net.upstream import Upstream
 from sidecar.net.world import Cancel, Ended, World
 
 _NEVER: Final = float("inf")
-_GRACE_S: Final = 5.0  # between asking a connection to end and ending it
+# Between asking a connection to end and ending it: so long, or that part of a shorter life.
+_GRACE_S: Final = 5.0
+_GRACE_PART: Final = 0.1
 
 
 class Inner(Protocol):
@@ -48,7 +50,9 @@ class Inner(Protocol):
 class Connection:
     """One client connection, from accept to close."""
 
-    __slots__ = ("_ended", "_ends", "inner", "on_end", "peer", "rule", "started", "world")
+    __slots__ = (
+        "_drains", "_ended", "_ends", "inner", "on_end", "peer", "rule", "started", "world",
+    )  # fmt: skip
 
     def __init__(self, world: World, ended: Ended) -> None:
         self.world = world
@@ -57,7 +61,7 @@ class Connection:
         self.rule = ""
         self.inner: Inner | None = None
         self.on_end: Callable[[Connection], None] | None = None
-        self._ends = _NEVER
+        self._drains = self._ends = _NEVER
         self._ended: Ended | None = ended
         world.sweep.add(self)
         world.connections.add(self)
@@ -66,23 +70,26 @@ class Connection:
     def deadline(self) -> float:
         """When something about this connection is over."""
         inner = self.inner
-        return self._ends if inner is None else min(self._ends, inner.deadline)
+        return self._drains if inner is None else min(self._drains, inner.deadline)
 
     def ends_at(self, when: float) -> None:
-        """Set the time (monotonic clock) after which this connection must not go on."""
-        self._ends = min(self._ends, when)
+        """Set the time (monotonic clock) after which this connection must not go on.
+
+        Shortly before that it is asked to end by itself.
+        """
+        self._ends = when
+        self._drains = when - min(_GRACE_S, (when - self.started) * _GRACE_PART)
 
     def expire(self, now: float) -> None:
         """Pass the sweep's call to who is concerned."""
-        if now < self._ends:
-            if self.inner is not None:
-                self.inner.expire(now)
-        elif self.inner is not None and self._ends + _GRACE_S > now:
-            self._ends += _GRACE_S
-            self.inner.drain()
-        else:
-            self._ends = _NEVER
+        if now >= self._ends:
+            self._drains = self._ends = _NEVER
             self.cut(LIFETIME)
+        elif now >= self._drains:
+            self._drains = self._ends
+            self.drain()
+        elif self.inner is not None:
+            self.inner.expire(now)
 
     def drain(self) -> None:
         """Finish what is under way, then close."""
