@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from tests.pki.faults import small_disk
 from tests.pki.kit import HOUR, NOW, WEB
 
 PROFILE = Profile("demo.local")
-
-
-@pytest.fixture
-def ca(tmp_path: Path) -> Iterator[Authority]:
-    with Authority.create(tmp_path / "ca", PROFILE, NOW) as authority:
-        yield authority
 
 
 def tree(folder: Path) -> dict[str, int]:

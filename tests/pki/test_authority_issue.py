@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ from tests.pki.kit import DAY, HOUR, NOW, ORDERS, WEB, key
 
 PROFILE = Profile("demo.local")
 NAMES = Request(WEB, ("web", "localhost"), (parse_ip("::1"),), ttl=HOUR)
-
-
-@pytest.fixture
-def ca(tmp_path: Path) -> Iterator[Authority]:
-    with Authority.create(tmp_path / "ca", PROFILE, NOW) as authority:
-        yield authority
 
 
 # --- issue ------------------------------------------------------------------------------------
