@@ -1,4 +1,4 @@
-"""What every suite shares: the loops that asynchronous tests run on."""
+"""What every suite shares: the loops of asynchronous tests, and properties without a clock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
+from hypothesis import settings
+
+# No test asserts a duration, and a busy machine is no reason to fail.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
