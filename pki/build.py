@@ -82,13 +82,11 @@ class _LintedRSA(_Linted):
 
 
 def _linted(key: PrivateKey, check: Callable[[bytes], None]) -> Any:
-    match key:
-        case ec.EllipticCurvePrivateKey():
-            return _LintedEC(key, check)
-        case ed25519.Ed25519PrivateKey():
-            return _LintedEd25519(key, check)
-        case rsa.RSAPrivateKey():
-            return _LintedRSA(key, check)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return _LintedEC(key, check)
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return _LintedEd25519(key, check)
+    return _LintedRSA(key, check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,11 @@ def generate_key(key_type: KeyType) -> PrivateKey:
 
 def key_name(key: PublicKey) -> str:
     """The name of a key's type, such as `p256` or `rsa3072`, for people and for records."""
-    match key:
-        case ec.EllipticCurvePublicKey():
-            return {"secp256r1": "p256", "secp384r1": "p384"}.get(key.curve.name, key.curve.name)
-        case ed25519.Ed25519PublicKey():
-            return "ed25519"
-        case rsa.RSAPublicKey():
-            return f"rsa{key.key_size}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa{key.key_size}"
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "ed25519"
+    return {"secp256r1": "p256", "secp384r1": "p384"}.get(key.curve.name, key.curve.name)
 
 
 def check_public_key(key: object) -> PublicKey:

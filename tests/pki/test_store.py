@@ -266,3 +266,28 @@ def test_times_are_kept_in_utc_whatever_the_zone(store: Store) -> None:
     fill(store, view.issue_record(chain().leaf(), Role.LEAF, "ab", HOUR, there))
     (found,) = store.ls(Query()).entries
     assert (found.issued_at, found.issued_at.tzinfo) == (NOW, UTC)
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "hint"),
+    [
+        ("PRAGMA query_only = ON", "must be writable for this user"),
+        ("PRAGMA max_page_count = 1", "is the disk full?"),
+    ],
+)
+def test_what_stands_in_the_way_is_named(store: Store, obstacle: str, hint: str) -> None:
+    store._db.execute(obstacle)
+    with pytest.raises(StoreError) as caught:
+        fill(store, *(issue_row(f"/{n}") for n in range(100)))
+    assert hint in caught.value.hints[0]
+
+
+def test_another_writer_that_does_not_let_go_is_named(tmp_path: Path, store: Store) -> None:
+    other = sqlite3.connect(tmp_path / "index.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store._db.execute("PRAGMA busy_timeout = 1")
+    with pytest.raises(StoreError) as caught:
+        fill(store, issue_row("/a"))
+    assert caught.value.hints == ("another process holds the index; try again",)
+    other.close()
+    fill(store, issue_row("/a"))
