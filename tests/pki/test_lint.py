@@ -261,3 +261,44 @@ def test_findings_raise_and_nothing_found_does_not() -> None:
     with pytest.raises(LintError, match="the leaf certificate breaks 1 rule") as caught:
         check("leaf certificate", findings)
     assert caught.value.findings == findings
+
+
+@pytest.mark.parametrize(
+    ("bent", "found"),
+    [
+        (replace(INTERMEDIATE, number=1), "serial"),
+        (replace(INTERMEDIATE, public_key=make_key("rsa1024").public_key()), "weak-key"),
+        (replace(INTERMEDIATE, end=INTERMEDIATE.start), "validity"),
+        (replace(INTERMEDIATE, end=ROOT.end + SECOND), "validity-issuer"),
+        (replace(INTERMEDIATE, issuer_name=NAMED), "issuer"),
+        (INTERMEDIATE.without(x509.AuthorityKeyIdentifier), "aki"),
+        (INTERMEDIATE.without(x509.SubjectKeyIdentifier), "ski"),
+        (INTERMEDIATE.but(BC(True, 0), critical=False), "critical"),
+        (
+            INTERMEDIATE.but(names("spiffe://demo.local", more=[x509.DNSName("a"), URI("x://a/")])),
+            "one-uri",
+        ),
+        (INTERMEDIATE.but(names("spiffe://evil.local")), "name-constraint"),
+    ],
+)
+def test_what_holds_for_leaves_holds_for_cas(bent: Draft, found: str) -> None:
+    assert found in intermediate_codes(bent)
+
+
+def test_an_intermediate_under_something_that_is_no_ca_is_found() -> None:
+    leaf = Issuer(chain().leaf(), key())
+    bent = replace(INTERMEDIATE, issuer=leaf, issuer_name=leaf.certificate.subject)
+    assert "issuer-right" in codes(bent.tbs, Role.INTERMEDIATE, leaf.certificate)
+
+
+def test_a_weak_hash_and_an_odd_time_on_a_ca_are_found() -> None:
+    sha1 = TestCA(key="rsa2048")
+    tbs = sha1.cert.tbs_certificate_bytes
+    weak = tbs.replace(der.oid("1.2.840.113549.1.1.11"), der.oid("1.2.840.113549.1.1.5"))
+    assert "algorithm" not in codes(tbs, Role.ROOT, None)
+    assert "algorithm" in codes(weak, Role.ROOT, None)
+    end = INTERMEDIATE.end.strftime("%y%m%d%H%M%SZ").encode()
+    start = INTERMEDIATE.start.strftime("%y%m%d%H%M%SZ").encode()
+    first, old, new = der.tlv(0x17, start), der.tlv(0x17, end), der.tlv(0x18, b"20" + end)
+    odd = edited(INTERMEDIATE.tbs, der.sequence(first, old), der.sequence(first, new))
+    assert codes(odd, Role.INTERMEDIATE, chain().root.certificate) == ["time"]
