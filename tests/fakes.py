@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
+
+CHUNK: Final = 262144  # what the real loops read at a time
 
 
 class RawTransport(asyncio.Transport):
@@ -30,7 +32,7 @@ class RawTransport(asyncio.Transport):
         self._gone = False
         self._eof_delivered = False
 
-    def deliver(self, most: int = 1 << 62) -> bool:
+    def deliver(self, most: int = CHUNK) -> bool:
         """Carry at most so many bytes, or else an end, across; return whether anything moved."""
         if self.outbox:
             return self._deliver_bytes(most)
@@ -143,13 +145,13 @@ def raw_pair(
     return left, right
 
 
-async def settle(*transports: RawTransport) -> None:
+async def settle(*transports: RawTransport, most: int = CHUNK) -> None:
     """Carry everything across until nothing moves, callbacks of the loop included."""
     moved = True
     while moved:
-        moved = any(transport.deliver() for transport in transports)
+        moved = any(transport.deliver(most) for transport in transports)
         await asyncio.sleep(0)
-        moved = moved or any(transport.deliver() for transport in transports)
+        moved = moved or any(transport.deliver(most) for transport in transports)
 
 
 class Recorder(asyncio.Protocol):

@@ -204,8 +204,9 @@ class TlsConnection(asyncio.Protocol, TlsBase):
             return
         self._protocol = protocol
         self._flowing = not self._closing
+        full = self._writing_paused  # with a long chain of certificates, which nobody has been told
         protocol.connection_made(self)
-        if self._writing_paused:
+        if full:
             protocol.pause_writing()
         self._pump()
 

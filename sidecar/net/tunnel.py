@@ -55,9 +55,10 @@ class _Side(asyncio.Protocol):
         self.transport.set_protocol(self)
         if self.transport.is_closing():
             return
+        low, high = self.transport.get_write_buffer_limits()
         self.transport.set_write_buffer_limits(0)
         self.full = self.transport.get_write_buffer_size() > 0
-        self.transport.set_write_buffer_limits()
+        self.transport.set_write_buffer_limits(high, low)
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""

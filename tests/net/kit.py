@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 
 from sidecar.core.ids import RefusedError
 from sidecar.core.reasons import Reason
@@ -172,3 +176,71 @@ async def connect(
     join(client, server, high)
     await settle(client.raw, server.raw)
     return client, server
+
+
+# --- on real sockets ----------------------------------------------------------------------------
+
+
+class Served:
+    """A TLS server on loopback, with all that happened to it."""
+
+    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+        self.make = make
+        self.failures: list[tuple[Reason, str]] = []
+        self.failed = asyncio.Event()
+        self.port = 0
+
+    def connection(self) -> TlsConnection:
+        return TlsConnection(
+            server_side(), server_side=True, on_ready=lambda _: self.make(), on_failed=self._failed
+        )
+
+    def _failed(self, reason: Reason, detail: str) -> None:
+        self.failures.append((reason, detail))
+        self.failed.set()
+
+
+@asynccontextmanager
+async def serving(make: Callable[[], asyncio.Protocol]) -> AsyncIterator[Served]:
+    served = Served(make)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(served.connection, "127.0.0.1", 0)
+    served.port = server.sockets[0].getsockname()[1]
+    try:
+        yield served
+    finally:
+        server.close()
+
+
+async def dial(port: int, protocol: asyncio.Protocol) -> TlsConnection:
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_ready(_: TlsConnection) -> asyncio.Protocol:
+        ready.set_result(None)
+        return protocol
+
+    def on_failed(reason: Reason, detail: str) -> None:
+        ready.set_exception(AssertionError(f"{reason.code} {detail}"))
+
+    tls = TlsConnection(client_side(), server_side=False, on_ready=on_ready, on_failed=on_failed)
+    await asyncio.get_running_loop().create_connection(lambda: tls, "127.0.0.1", port)
+    await ready
+    return tls
+
+
+def openssl_files(folder: Path) -> list[str]:
+    """Arguments that make `openssl s_client` and `s_server` use a folder's identity."""
+    names = {"-cert": "tls.crt", "-key": "tls.key", "-cert_chain": "tls.crt", "-CAfile": "ca.crt"}
+    return [part for flag, name in names.items() for part in (flag, str(folder / name))]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that only happens to the other side of a socket."""
+    while not condition():  # noqa: ASYNC110  # there is no event to wait for
+        await asyncio.sleep(0.001)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
