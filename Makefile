@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .cache/bench
 # Both cores, whole files each: fixtures that start processes are shared within a file.
 JOBS ?= 2
 
@@ -53,8 +54,18 @@ coverage: $(READY) ## run the tests under coverage and hold the floor
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 
-bench: $(READY) ## measure beside Envoy, HAProxy and nginx (those that are installed)
-	$(BIN)/python -m tests.bench $(ARGS)
+# What is measured is what ships: a wheel with compiled modules, in an environment of its own.
+$(BENCH)/.ready: $(READY) requirements/bench.txt setup.py $(shell find sidecar pki -name '*.py')
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	rm -rf build $(BENCH)/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w $(BENCH)/wheel .
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall $(BENCH)/wheel/*.whl
+	rm -rf build
+	@touch $@
+
+bench: $(BENCH)/.ready ## measure beside Envoy, HAProxy and nginx (those that are installed)
+	$(BENCH)/bin/python -m tests.bench $(ARGS)
 
 check: lint types contracts test ## everything that must pass
 

@@ -13,4 +13,10 @@ from typing import Final
 from tests.bench.peers import envoy, haproxy, nginx, sidecar
 from tests.bench.place import Peer
 
-ALL: Final[tuple[Peer, ...]] = (sidecar.PEER, envoy.PEER, haproxy.PEER, nginx.PEER)
+ALL: Final[tuple[Peer, ...]] = (
+    sidecar.SHIPPED,
+    sidecar.SOURCE,
+    envoy.PEER,
+    haproxy.PEER,
+    nginx.PEER,
+)

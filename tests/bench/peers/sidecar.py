@@ -1,28 +1,36 @@
-"""Our own: each process is a whole sidecar, with a listener on either side and the admin port.
+"""Our own, twice: as it ships (a wheel with compiled modules) and as the source in this tree.
 
-So the idle memory in the table is that of "one inbound, one outbound listener and admin", though
-each of the two processes works on one side only.
+Each process is a whole sidecar, with a listener on either side and the admin port. So the idle
+memory in the table is that of "one inbound, one outbound listener and admin", though each of the
+two processes works on one side only.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
+import sysconfig
+from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.place import Peer, Place, Protocol, Side, spiffe_id
 
 
-def _find(_protocol: Protocol) -> str | None:
-    """The interpreter that runs the harness, if the package has its command line."""
-    return sys.executable if importlib.util.find_spec("sidecar.cli") else None
+def _find_installed(_protocol: Protocol) -> str | None:
+    """The console script beside the interpreter, if what it runs is compiled."""
+    installed = Path(sysconfig.get_path("platlib"), "sidecar", "core")
+    script = Path(sys.executable).with_name("sidecar")
+    return str(script) if any(installed.glob("exchange.*.so")) and script.exists() else None
 
 
-def _command(place: Place) -> list[str]:
+def _find_source(_protocol: Protocol) -> str | None:
+    """This interpreter: in a checkout, `-m` finds the package in the working directory first."""
+    return sys.executable if Path("sidecar", "__main__.py").exists() else None
+
+
+def _write(place: Place) -> str:
     # JSON is YAML, so the file needs no writer of its own.
-    path = place.write("sidecar.yaml", json.dumps(config(place), indent=1))
-    return ["-m", "sidecar.cli", "run", "--config", str(path)]
+    return str(place.write("sidecar.yaml", json.dumps(config(place), indent=1)))
 
 
 def config(place: Place) -> dict[str, Any]:
@@ -53,10 +61,17 @@ def config(place: Place) -> dict[str, Any]:
     }
 
 
-PEER: Final = Peer(
+SHIPPED: Final = Peer(
     name="sidecar",
-    find=_find,
-    missing="sidecar.cli is not importable: run from the root of the repository",
-    version=("-m", "sidecar.cli", "--version"),
-    command=_command,
+    find=_find_installed,
+    missing="no wheel is installed beside this interpreter: `make bench` builds one",
+    version=("--version",),
+    command=lambda place: ["run", "--config", _write(place)],
+)
+SOURCE: Final = Peer(
+    name="sidecar-pure",
+    find=_find_source,
+    missing="not in the working directory: run from the root of the repository",
+    version=("-m", "sidecar", "--version"),
+    command=lambda place: ["-m", "sidecar", "run", "--config", _write(place)],
 )
