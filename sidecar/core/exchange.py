@@ -83,6 +83,13 @@ class Env(Protocol):
 class Exchange:
     """The state of one client connection and of the upstream connection that serves it."""
 
+    __slots__ = (
+        "_began", "_chunked", "_client_done", "_close", "_done", "_env", "_intake", "_now",
+        "_response_begun", "_responses", "_retried", "_timed", "_until_close", "_upstream_keeps",
+        "deadline", "detail", "draining", "fresh", "permit", "phase", "record", "rest_client",
+        "rest_upstream", "route", "to_client", "to_upstream", "wants",
+    )  # fmt: skip
+
     def __init__(self, route: Route, env: Env, done: Callable[[Record], None]) -> None:
         self.route = route
         self.to_client: list[bytes] = []
@@ -104,7 +111,6 @@ class Exchange:
         self._responses = ResponseReader(self, limits.head_bytes, limits.fields)
         self._client_done = False
         self._response_begun = False
-        self._response_done = False
         self._chunked = False
         self._until_close = False
         self._close = False
@@ -178,7 +184,7 @@ class Exchange:
         """Serve a request: see `intake.Turn`."""
         self._began = self._now
         self._timed = ""
-        self._response_begun = self._response_done = self._retried = self.fresh = False
+        self._response_begun = self._retried = self.fresh = False
         self.record = record = self._new_record()
         record.method = request.method
         record.path = request.target
@@ -285,7 +291,7 @@ class Exchange:
         """
         self._now = now
         request = self._intake.current
-        if request is None or self._response_done:
+        if request is None:
             self.wants |= DROP
         elif self._response_begun and self._until_close and fault is None:
             self._upstream_keeps = False
@@ -343,7 +349,6 @@ class Exchange:
             return
         if self._chunked:
             self.to_client += (b"0\r\n", *trailers, b"\r\n")
-        self._response_done = True
         self._complete()
 
     def response_fault(self, reason: Reason, detail: str) -> None:

@@ -13,6 +13,7 @@ of the HTTP path, and ordinary fields cost one dict look-up and one append.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from sidecar.core.reasons import BAD_FRAMING, BAD_HOST, Reason
@@ -88,6 +89,7 @@ def kind_of(name: bytes) -> int:
     return kind
 
 
+@lru_cache(maxsize=256)  # a connection asks for the same few names again and again
 def authority(value: bytes) -> bytes | None:
     """Return a well-formed `host[:port]` as it is, or None (RFC 9112 section 3.2)."""
     return value if _AUTHORITY.fullmatch(value) else None

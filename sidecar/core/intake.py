@@ -39,6 +39,11 @@ class Turn(Protocol):
 class Intake:
     """Reads one client connection."""
 
+    __slots__ = (
+        "_fault", "_newest", "_queue", "_reader", "_stopped", "_turn", "_unread", "current",
+        "route",
+    )  # fmt: skip
+
     def __init__(self, route: Route, turn: Turn) -> None:
         self.route = route
         self.current: Request | None = None

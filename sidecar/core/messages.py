@@ -86,6 +86,10 @@ def _trailer(name: bytes, value: bytes) -> bytes | None:
 class _FieldReader:
     """What both readers do with a field: before the body it steers, after it, it is a trailer."""
 
+    __slots__ = (
+        "_fed", "_fields", "_head_bytes", "_in_body", "_max_fields", "_trailers", "broken",
+    )  # fmt: skip
+
     def __init__(self, head_bytes: int, fields: int) -> None:
         self._head_bytes = head_bytes
         self._max_fields = fields
@@ -106,13 +110,17 @@ class _FieldReader:
         if kind is None:
             kind = kind_of(name)
         if kind is PLAIN:
-            self._fields.lines.append(b"%b: %b\r\n" % (name, value))
+            self._fields.lines.append(name + b": " + value + b"\r\n")
         else:
             self._fields.special(kind, name, value)
 
 
 class RequestReader(_FieldReader):
     """Reads one client connection's requests."""
+
+    __slots__ = (
+        "_continued", "_muted", "_parser", "_reprime", "_sink", "_target", "in_head",
+    )  # fmt: skip
 
     def __init__(self, sink: RequestSink, head_bytes: int, fields: int) -> None:
         super().__init__(head_bytes, fields)
@@ -235,6 +243,11 @@ class ResponseReader(_FieldReader):
     that it came from must not be used again (response queue poisoning).
     """
 
+    __slots__ = (
+        "_head_only", "_interim", "_parser", "_phrase", "_sink", "_stale", "complete", "rest",
+        "surplus",
+    )  # fmt: skip
+
     def __init__(self, sink: ResponseSink, head_bytes: int, fields: int) -> None:
         super().__init__(head_bytes, fields)
         self._sink = sink
@@ -280,7 +293,7 @@ class ResponseReader(_FieldReader):
             self._sink.response_end(self._trailers)
         elif not self._in_body:
             self._fed += len(data)
-            if self._fed > self._head_bytes + SLICE:
+            if self._fed > self._head_bytes:
                 self._fail(f"a head of more than {self._head_bytes} bytes")
 
     def _is_over(self) -> bool:
@@ -335,7 +348,7 @@ class ResponseReader(_FieldReader):
             raise _Fault(UPSTREAM_PROTOCOL, f"HTTP/{version} status {status}")
         if fields.coding and version == "1.0":
             raise _Fault(UPSTREAM_PROTOCOL, "Transfer-Encoding in HTTP/1.0")
-        if fields.count > self._max_fields or fields.size > self._head_bytes:
+        if fields.count > self._max_fields or self._fed > self._head_bytes:
             raise _Fault(UPSTREAM_PROTOCOL, "head over the limits")
 
     def on_body(self, data: bytes) -> None:

@@ -164,7 +164,8 @@ def _wants_upgrade(fields: Fields) -> bool:
 
 
 def _render(route: Route, request: Request, host: bytes, fields: Fields) -> bytes:
-    fields.drop_named_by_connection()
+    if fields.connection is not None:
+        fields.drop_named_by_connection()
     if fields.coding is not None:
         framing = b"transfer-encoding: chunked\r\n"
     elif fields.length is not None:
@@ -175,13 +176,11 @@ def _render(route: Route, request: Request, host: bytes, fields: Fields) -> byte
         framing += b"expect: 100-continue\r\n"
     if request.upgrade:
         framing += b"connection: upgrade\r\nupgrade: websocket\r\n"
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%bx-request-id: %b\r\n\r\n" % (
-        request.method.encode("ascii"),
-        request.target.encode("ascii"),
-        host,
-        b"".join(fields.lines),
-        framing,
-        route.identity,
-        VIA,
-        request.request_id,
-    )
+    return b"".join(
+        (
+            request.method.encode("ascii"), b" ", request.target.encode("ascii"),
+            b" HTTP/1.1\r\nhost: ", host, b"\r\n",
+            *fields.lines, framing, route.identity, VIA,
+            b"x-request-id: ", request.request_id, b"\r\n\r\n",
+        )
+    )  # fmt: skip

@@ -6,9 +6,8 @@ there is one, chunks for HTTP/1.1, the end of the connection for HTTP/1.0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.core.fields import Fields
 from sidecar.core.reasons import Reason
@@ -17,8 +16,7 @@ from sidecar.core.request import VIA, Request
 _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+class Framed(NamedTuple):
     """A rendered response head and how its body is delimited.
 
     `until_close`: the upstream ends the body by closing. `chunked`: the client gets chunks.
@@ -35,7 +33,8 @@ def frame_response(
 ) -> Framed:
     """Render a final response's head for the client that asked."""
     status, phrase = status_line
-    fields.drop_named_by_connection()
+    if fields.connection is not None:
+        fields.drop_named_by_connection()
     bodiless = request.head_only or status in {204, 304}
     until_close = not bodiless and fields.length is None and fields.coding is None
     chunked = not bodiless and fields.length is None and not request.http10
@@ -53,7 +52,8 @@ def frame_response(
         framing += b"connection: keep-alive\r\n"
     if not fields.has_date:
         framing += date  # RFC 9110 section 6.6.1
-    head = b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (status, phrase, b"".join(fields.lines), framing, VIA)
+    first = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+    head = b"".join((first, *fields.lines, framing, VIA, b"\r\n"))
     return Framed(head, chunked, until_close, close)
 
 

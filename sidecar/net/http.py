@@ -26,6 +26,11 @@ _monotonic = time.monotonic
 class HttpConnection(asyncio.Protocol):
     """One client connection and the upstream connection that it is using."""
 
+    __slots__ = (
+        "_client_full", "_connection", "_reading", "_source", "_stop_dialling", "_transport",
+        "_upstream", "_upstream_full", "exchange",
+    )  # fmt: skip
+
     def __init__(self, route: Route, upstream: Upstream, connection: Connection) -> None:
         world = connection.world
         self.exchange = Exchange(route, world.clock, world.telemetry.done)

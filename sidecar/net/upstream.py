@@ -78,6 +78,11 @@ class Target:
 class UpstreamConnection(asyncio.Protocol):
     """One connection to an upstream: idle, or owned by one client connection."""
 
+    __slots__ = (
+        "_ended", "_parked", "address", "backlog", "deadline", "ended", "lost", "owner", "peer",
+        "reused", "transport", "upstream",
+    )  # fmt: skip
+
     def __init__(self, upstream: Upstream, address: str, *, parked: bool) -> None:
         self.upstream = upstream
         self.address = address
