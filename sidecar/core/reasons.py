@@ -40,123 +40,125 @@ def _reason(number: int, flag: str, status: int, title: str, fix: str) -> Reason
 
 
 # --- 1: the peer's certificate and the handshake ---------------------------------------------
+# The peer may be a server that an outbound route calls: then the application gets the status. A
+# client that is refused gets no HTTP at all.
 
 NO_CERTIFICATE: Final = _reason(
     101,
     "TLS",
-    0,
+    502,
     "the peer presented no certificate",
     "give the client a certificate: `pki issue`, then --cert and --key in curl",
 )
 UNTRUSTED: Final = _reason(
     102,
     "TLS",
-    0,
+    502,
     "the peer's chain does not end at a root that this workload trusts",
     "compare ca.crt on both sides (`pki show`); the peer must send its intermediates in tls.crt",
 )
 EXPIRED: Final = _reason(
     103,
     "TLS",
-    0,
+    502,
     "a certificate in the peer's chain has expired",
     "renew it: `pki renew`; check the clocks of both machines",
 )
 NOT_YET_VALID: Final = _reason(
     104,
     "TLS",
-    0,
+    502,
     "a certificate in the peer's chain is not valid yet",
     "check the clocks of both machines; certificates are backdated by 60 s only",
 )
 REVOKED: Final = _reason(
     105,
     "TLS",
-    0,
+    502,
     "a certificate in the peer's chain is revoked",
     "issue a new one: `pki issue`",
 )
 NO_SPIFFE_ID: Final = _reason(
     106,
     "TLS",
-    0,
+    502,
     "the peer's certificate carries no URI name",
     "issue it with --spiffe-id; a DNS name or common name is not an identity here",
 )
 MANY_SPIFFE_IDS: Final = _reason(
     107,
     "TLS",
-    0,
+    502,
     "the peer's certificate carries more than one URI name",
     "issue one certificate for each identity (X.509-SVID section 2)",
 )
 BAD_SPIFFE_ID: Final = _reason(
     108,
     "TLS",
-    0,
+    502,
     "the peer's URI name is not a SPIFFE ID",
     "names are spiffe://trust-domain/path with segments of A-Z a-z 0-9 . - _",
 )
 FOREIGN_TRUST_DOMAIN: Final = _reason(
     109,
     "TLS",
-    0,
+    502,
     "the peer belongs to another trust domain",
     "only peers of the own trust domain are accepted",
 )
 CA_AS_LEAF: Final = _reason(
     110,
     "TLS",
-    0,
+    502,
     "the peer authenticated with a CA certificate",
     "signing certificates never authenticate a workload (X.509-SVID section 5.2)",
 )
 KEY_USAGE: Final = _reason(
     111,
     "TLS",
-    0,
+    502,
     "the peer's key usage does not allow this",
     "a leaf has critical keyUsage with digitalSignature, without keyCertSign and cRLSign",
 )
 EXTENDED_KEY_USAGE: Final = _reason(
     112,
     "TLS",
-    0,
+    502,
     "the peer's extended key usage does not allow this",
     "if it is there at all, it must list both serverAuth and clientAuth",
 )
 WEAK_KEY: Final = _reason(
     113,
     "TLS",
-    0,
+    502,
     "a key or signature in the peer's chain is too weak",
     "use P-256, P-384, Ed25519 or RSA with 2048 bits or more, and SHA-256 or better",
 )
 MALFORMED_CERTIFICATE: Final = _reason(
     114,
     "TLS",
-    0,
+    502,
     "the peer's certificate cannot be read or is not X.509 v3",
     "look at it: `pki show FILE`",
 )
 LONG_CHAIN: Final = _reason(
     115,
     "TLS",
-    0,
+    502,
     "the peer sent a longer chain than this workload will walk",
     "send the leaf and its intermediates only",
 )
 CRL_UNUSABLE: Final = _reason(
     116,
     "TLS",
-    0,
+    502,
     "revocation cannot be decided: a CRL is missing, expired or badly signed",
     "crl.pem needs a current CRL of every issuer in the chain: `pki crl` writes them all",
 )
 NAME_CONSTRAINT: Final = _reason(
     117,
     "TLS",
-    0,
+    502,
     "the peer's name is outside of what its issuer may sign",
     "the intermediate is constrained to its trust domain; issue from the right CA",
 )
@@ -170,21 +172,21 @@ UNEXPECTED_SERVER: Final = _reason(
 BAD_ISSUER: Final = _reason(
     119,
     "TLS",
-    0,
+    502,
     "a certificate in the peer's chain was signed by one that may not sign it",
     "an issuer is a CA with keyCertSign and enough path length; a leaf issues nothing",
 )
 NOT_TLS: Final = _reason(
     120,
     "TLS",
-    0,
+    502,
     "the other side spoke something other than TLS on an mTLS port",
     "is it the right port? a client without TLS must go through its own sidecar",
 )
 TLS_VERSION: Final = _reason(
     121,
     "TLS",
-    0,
+    502,
     "the two sides share no TLS version or cipher suite",
     'TLS 1.3 is the floor; `tls: {min_version: "1.2"}` allows 1.2 with AEAD suites',
 )

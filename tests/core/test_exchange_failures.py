@@ -3,6 +3,7 @@
 import pytest
 
 from sidecar.core.reasons import (
+    ALL,
     CONNECTION_LIMIT,
     LIFETIME,
     UPSTREAM_CLOSED,
@@ -29,6 +30,13 @@ def test_a_failed_dial_is_answered_with_its_reason(reason: Reason, status: int) 
     assert talk.code == reason.code
     assert talk.log == ["dial"]
     assert talk.exchange.phase == "idle"
+
+
+@pytest.mark.parametrize("code", [code for code in ALL if code[6] in "14"])
+def test_a_server_that_is_refused_is_an_answer_whatever_the_reason(code: str) -> None:
+    talk = Talk(dial=False).client(GET).dial_fails(ALL[code])
+    assert talk.answers[0][0] in {502, 503, 504}
+    assert talk.code == code
 
 
 def test_what_follows_a_failed_dial_is_tried_anew() -> None:
