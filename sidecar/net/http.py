@@ -16,7 +16,7 @@ from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import Reason
 from sidecar.core.request import Route
 from sidecar.net.serving import Connection
-from sidecar.net.tunnel import Tunnel
+from sidecar.net.tunnel import Tunnel, reset
 from sidecar.net.upstream import Upstream, UpstreamConnection, fault_of
 from sidecar.net.world import Cancel
 
@@ -164,7 +164,7 @@ class HttpConnection(asyncio.Protocol):
         if wants & ex.SWITCH:
             self._switch()
         elif wants & ex.ABORT:
-            self._transport.abort()
+            reset(self._transport)
         elif wants & ex.LINGER:
             if self._transport.can_write_eof():
                 self._transport.write_eof()

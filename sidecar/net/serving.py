@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, cast
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import CLIENT_CLOSED, DRAINING, LIFETIME, Reason
 from sidecar.core.record import Record
-from sidecar.net.tunnel import Tunnel
+from sidecar.net.tunnel import Tunnel, reset
 from sidecar.net.upstream import Upstream
 from sidecar.net.world import Cancel, Ended, World
 
@@ -246,4 +246,4 @@ class TunnelStart(asyncio.Protocol):
         self._record.reason = reason
         self._record.upstream = address
         self._connection.done(self._record)
-        self._transport.abort()
+        reset(self._transport)

@@ -144,7 +144,7 @@ class Tunnel:
         other = self._other(side)
         if exc is not None and not self._closing:
             self._blame(side, exc)
-            _reset(other.transport)
+            reset(other.transport)
         else:
             other.transport.close()
         self._closing = True
@@ -199,8 +199,8 @@ class Tunnel:
         if self.record.reason is None:
             self.record.reason = reason
         self._closing = True
-        _reset(self._client.transport)
-        _reset(self._upstream.transport)
+        reset(self._client.transport)
+        reset(self._upstream.transport)
 
     def _close(self, reason: Reason | None) -> None:
         """Send what was read, then close both sides in order."""
@@ -212,8 +212,8 @@ class Tunnel:
         self._upstream.transport.close()
 
     def _give_up(self) -> None:
-        _reset(self._client.transport)
-        _reset(self._upstream.transport)
+        reset(self._client.transport)
+        reset(self._upstream.transport)
         self._finish()
 
     def _sent(self) -> int:
@@ -232,7 +232,7 @@ class Tunnel:
             done(self.record)
 
 
-def _reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.Transport) -> None:
     """Close so that the other end sees a reset and not an end."""
     if transport.is_closing():
         transport.abort()
