@@ -27,11 +27,12 @@ def plain(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
 
 
-def context(leaf: Leaf | None = None) -> ssl.SSLContext:
-    """A client's context: with a certificate, or without; servers are not verified."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE  # who is asked is not what these clients test
+def context(leaf: Leaf | None = None, made: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """A context with a certificate, or without: a client's that verifies nobody, or `made`."""
+    if made is None:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE  # who is asked is not what these clients test
     if leaf is not None:
         with tempfile.TemporaryDirectory() as folder:
             leaf.write_folder(Path(folder))
@@ -43,7 +44,8 @@ def secure(port: int, with_context: ssl.SSLContext) -> ssl.SSLSocket:
     """A TLS connection to a local port."""
     raw = plain(port)
     try:
-        return with_context.wrap_socket(raw)
+        # By default Python takes an end without close_notify for one that is in order.
+        return with_context.wrap_socket(raw, suppress_ragged_eofs=False)
     except BaseException:
         raw.close()
         raise
