@@ -1,0 +1,1 @@
+"""What runs from a clean checkout: two small applications and the demo that joins them."""
