@@ -7,8 +7,7 @@ and yields what is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,8 +30,7 @@ from pki.lint.facts import (
 from pki.names import SCHEME, InvalidNameError, SpiffeID, parse_trust_domain
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     it: Facts
     role: Role
     issuer: Facts

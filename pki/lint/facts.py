@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -61,8 +61,7 @@ UNREADABLE: Final = (
 Extensions = Mapping[type[x509.ExtensionType], x509.Extension[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):  # twice as quickly made as a frozen dataclass, once for each leaf
     """What rules look at. Fields in bytes are the DER inside of the TBSCertificate's element.
 
     `certificate` is a draft: what is to be signed, with an empty signature.
