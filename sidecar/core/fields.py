@@ -146,7 +146,11 @@ class Fields:
         elif kind == DATE:
             self.lines.append(b"date: %b\r\n" % value)
             self.has_date = True
-        elif kind == REQUEST_ID:
+        else:
+            self._rare(kind, value)
+
+    def _rare(self, kind: int, value: bytes) -> None:
+        if kind == REQUEST_ID:
             if not self.request_id and _TOKEN_ID.fullmatch(value):
                 self.request_id = value
         elif kind == TRACEPARENT:

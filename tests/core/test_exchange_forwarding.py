@@ -100,7 +100,8 @@ def test_fields_named_by_connection_end_here() -> None:
 
 def test_connection_cannot_remove_host_or_framing() -> None:
     talk = Talk().client(
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: host, content-length\r\n\r\nhi"
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
+        b"Connection: host, content-length\r\n\r\nhi"
     )
     [(_, _, fields, body)] = read_requests(talk.to_upstream)
     assert (fields["host"], fields["content-length"], body) == ("a", "2", b"hi")
@@ -228,7 +229,8 @@ def test_a_chunked_response_keeps_its_trailers() -> None:
         Talk()
         .client(GET)
         .upstream(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
         )
     )
     assert talk.answers == [(200, b"hello")]
