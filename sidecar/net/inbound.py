@@ -134,7 +134,7 @@ class Inbound:
         try:
             peer, verdict = self._admit(guest.certificate, guest.chain_length)
             if guest.http is None:
-                _permit_stream(verdict)
+                _permit_stream(verdict, connection)
         except RefusedError as refusal:
             log.info("connection ended by reload", peer=connection.peer, code=refusal.reason.code)
             connection.cut(refusal.reason)
@@ -160,7 +160,7 @@ class Inbound:
             self._guests[connection] = _Guest(connection, certificate, chain_length, http)
             connection.inner = http
             return http
-        permit = _permit_stream(verdict)
+        permit = _permit_stream(verdict, connection)
         self._meter.handshake(None)
         self._guests[connection] = _Guest(connection, certificate, chain_length, None)
         return self._tunnel(layer, peer, permit, connection)
@@ -215,7 +215,6 @@ class Inbound:
         self._meter.handshake(reason)
         record = self._record(connection)
         record.reason = reason
-        record.rule = connection.rule
         connection.done(record)
 
     def _record(self, connection: Connection) -> Record:
@@ -288,11 +287,12 @@ def parse_peer(layer: TlsConnection) -> Certificate:
         raise RefusedError(MALFORMED_CERTIFICATE, str(error)) from None
 
 
-def _permit_stream(verdict: Grant | Denial) -> Permit:
+def _permit_stream(verdict: Grant | Denial, connection: Connection) -> Permit:
     """Ask policy for the whole connection at once; raise `RefusedError` if it says no."""
     permit = verdict if isinstance(verdict, Denial) else verdict.stream()
     if isinstance(permit, Denial):
-        raise RefusedError(permit.reason, permit.rule)
+        connection.rule = permit.rule
+        raise RefusedError(permit.reason)
     return permit
 
 

@@ -58,7 +58,7 @@ class Connection:
         self.world = world
         self.started = time.monotonic()
         self.peer = ""
-        self.rule = ""
+        self.rule = ""  # the one that refused the whole connection, if one did
         self.inner: Inner | None = None
         self.on_end: Callable[[Connection], None] | None = None
         self._drains = self._ends = _NEVER
@@ -108,6 +108,7 @@ class Connection:
     def done(self, record: Record) -> None:
         """The connection ended as a tunnel, or never became one."""
         record.duration_s = self.world.clock.wall() - record.started
+        record.rule = self.rule or record.rule
         self.world.telemetry.done(record)
         self.end()
 
