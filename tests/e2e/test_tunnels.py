@@ -201,3 +201,16 @@ def test_denied_twin(pair: Pair, site: Site, applications: dict[str, TcpApplicat
     line = log.line(listener="strict", peer=spiffe("frontend"))
     assert (line["flags"], line["code"], line["rule"]) == ("DENY", "MTLS-E201", "-")
     assert echo.accepted == accepted + 1
+
+
+def test_denied_twin_by_rule(
+    pair: Pair, site: Site, applications: dict[str, TcpApplication]
+) -> None:
+    """A `deny` rule is named in the log and counted by its name."""
+    denial = {"from": [spiffe("frontend")], "name": "no-frontend"}
+    pair.add("barred", "tcp", applications["echo"], deny=[denial])
+    log = pair.there.watch()
+    assert refusal(pair.there.port("barred"), context(site.leaf("frontend"))) != "closed"
+    line = log.line(listener="barred", code="MTLS-E203")
+    assert (line["rule"], line["peer"]) == ("no-frontend", spiffe("frontend"))
+    assert pair.there.metric("sidecar_denials_total", listener="barred", rule="no-frontend") == 1
