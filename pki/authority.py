@@ -41,7 +41,7 @@ from pki.csr import read_csr
 from pki.errors import AuthorityError, PassphraseError
 from pki.issued import Issued
 from pki.keyring import ROOT, Keyring, intermediate_name, needs_passphrase
-from pki.keys import KeyType, PrivateKey, PublicKey, generate_key
+from pki.keys import KeyType, PrivateKey, PublicKey, check_public_key, generate_key
 from pki.lint import Role
 from pki.log import LogReport
 from pki.names import SpiffeID
@@ -63,6 +63,7 @@ REASONS: Final = (
 """RFC 5280 section 5.3.1, without the two that take a revocation back (hold, removeFromCRL)."""
 
 _INDEX: Final = "index.db"
+_BACK: Final = "put root/ca.key back for a moment, and run: pki crl"
 
 
 class Authority:
@@ -166,12 +167,16 @@ class Authority:
                 f"{old.serial} is revoked ({old.reason})", "pki issue, if it is right"
             )
         names = SpiffeID.parse(old.spiffe_id), old.dns, tuple(map(parse_ip, old.ips))
-        return self.issue(Request(*names, ttl or old.ttl), now, key or _same_type(old))
+        again = Request(*names, old.ttl if ttl is None else ttl)
+        return self.issue(again, now, key or _same_type(old))
 
     # --- revocation ---------------------------------------------------------------------------
 
     def revoke(self, serial: str, now: datetime, reason: str = "unspecified") -> Entry:
-        """Revoke a leaf or an intermediate; raise `AuthorityError` if unknown, revoked, a root."""
+        """Revoke a leaf or an intermediate; raise `AuthorityError` if unknown, revoked, a root.
+
+        For an intermediate the root's CRL is signed at once, while its key is here.
+        """
         if reason not in REASONS:
             raise AuthorityError(
                 f"{reason!a} is not a reason", f"reasons are: {', '.join(REASONS)}"
@@ -186,6 +191,8 @@ class Authority:
             if found.revoked_at is not None:
                 raise AuthorityError(f"{found.serial} is revoked already ({found.reason})")
             self._store.append(view.revoke_record(found.serial, reason, now))
+        if found.role is Role.INTERMEDIATE:
+            self._root_crl(now)
         return self.find(serial)
 
     def crls(self, now: datetime) -> tuple[x509.CertificateRevocationList, ...]:
@@ -203,14 +210,28 @@ class Authority:
             crl = self._sign_crl(root, now, self.profile.root_crl_ttl)
             files.write_file(path, crl.public_bytes(Encoding.PEM))
             return crl
-        hint = "put root/ca.key back for a moment, and run: pki crl"
         try:
             crl = x509.load_pem_x509_crl(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise AuthorityError("the root's key is away, and it has left no CRL", hint) from error
-        if crl.next_update_utc is None or crl.next_update_utc <= now:
-            raise AuthorityError("the root's key is away, and its last CRL has expired", hint)
+            raise AuthorityError("the root's key is away, and it has left no CRL", _BACK) from error
+        self._check_left(crl, now)
         return crl
+
+    def _check_left(self, crl: x509.CertificateRevocationList, now: datetime) -> None:
+        """Refuse a root CRL that its verifiers would refuse, or that says less than is known."""
+        root = self._root()
+        key = check_public_key(self._ca_certificate(root).public_key())
+        if not crl.is_signature_valid(key):
+            raise AuthorityError(
+                "the root's key is away, and the CRL it left is not its own", _BACK
+            )
+        if crl.next_update_utc is None or crl.next_update_utc <= now:
+            raise AuthorityError("the root's key is away, and its last CRL has expired", _BACK)
+        known = {entry.serial for entry in self._store.revoked(root.serial, now)}
+        if missing := known - {view.serial_text(line.serial_number) for line in crl}:
+            raise AuthorityError(
+                f"the root's key is away, and its last CRL lacks {min(missing)}", _BACK
+            )
 
     def _sign_crl(
         self, parent: Entry, now: datetime, ttl: timedelta
@@ -252,11 +273,11 @@ class Authority:
     @cached_property
     def profile(self) -> Profile:
         """What this CA issues, as it was decided at `init`."""
-        first = self._store.record(1)
+        first = self._store.data(1)
         if first is None:
             hint = "remove the directory, and make the CA again with: pki init"
             raise AuthorityError("the CA was never finished: its index is empty", hint)
-        return Profile.from_dict(first.data["profile"])
+        return Profile.from_dict(first["profile"])
 
     def find(self, serial: str) -> Entry:
         """The entry of a certificate; the serial may be upper case or have colons."""
@@ -269,9 +290,9 @@ class Authority:
 
     def certificate(self, serial: str) -> x509.Certificate:
         """The certificate as it was issued; raise `AuthorityError` if unknown."""
-        record = self._store.record(self.find(serial).seq)
-        assert record is not None  # the view's rows are made from records
-        return view.certificate_of(record.data)
+        data = self._store.data(self.find(serial).seq)
+        assert data is not None  # the view's rows are made from records
+        return view.certificate_of(data)
 
     def ls(self, query: Query) -> Page:
         """One page of the index."""

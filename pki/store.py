@@ -135,6 +135,16 @@ class Store:
             row = self._db.execute("SELECT * FROM log WHERE seq = ?", (seq,)).fetchone()
         return _record(row) if row else None
 
+    def data(self, seq: int) -> dict[str, Any] | None:
+        """What the record with this number says, or None; `StoreError` if it is damaged."""
+        record = self.record(seq)
+        try:
+            return None if record is None else record.data
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: record {seq} cannot be read: {error}", _LOOK
+            ) from error
+
     def find(self, serial: str) -> Entry | None:
         """The entry with this serial (40 lower-case hex digits), or None."""
         return next(iter(self._select("serial = ?", (serial,), "")), None)

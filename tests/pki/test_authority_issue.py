@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,12 @@ def test_a_renewed_certificate_may_keep_its_key_or_change_type_and_life(ca: Auth
     assert ca.renew(old.entry.serial, NOW, key=key().public_key()).key is None
     assert ca.renew(old.entry.serial, NOW, key=KeyType.P384).entry.key_type == KeyType.P384
     assert ca.renew(old.entry.serial, NOW, ttl=2 * HOUR).entry.ttl == 2 * HOUR
+
+
+def test_a_life_time_of_nothing_is_not_taken_for_none(ca: Authority) -> None:
+    old = ca.issue(NAMES, NOW)
+    with pytest.raises(RequestError, match="ttl is 0s"):
+        ca.renew(old.entry.serial, NOW, ttl=timedelta(0))
 
 
 def test_an_expired_certificate_may_be_renewed(ca: Authority) -> None:

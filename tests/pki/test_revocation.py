@@ -159,6 +159,44 @@ def test_a_root_crl_that_is_missing_or_broken_is_not_left_out(
     assert "put root/ca.key back" in caught.value.hints[0]
 
 
+def test_a_revoked_intermediate_is_in_the_root_crl_before_the_key_can_leave(
+    tmp_path: Path, ca: Authority
+) -> None:
+    ca.crls(NOW)
+    (parent,) = ca.ls(Query(role=Role.INTERMEDIATE)).entries
+    ca.revoke(parent.serial, NOW)
+    root_key(tmp_path).rename(tmp_path / "offline")
+    assert serials(ca.crls(NOW)[1]) == [parent.serial]
+
+
+def test_a_root_crl_that_says_less_than_is_known_is_not_served(
+    tmp_path: Path, ca: Authority
+) -> None:
+    """Revoked intermediate (threat class 15): a crash, or a file from a backup."""
+    ca.crls(NOW)
+    path = tmp_path / "ca" / "root" / "crl.pem"
+    older = path.read_bytes()
+    (parent,) = ca.ls(Query(role=Role.INTERMEDIATE)).entries
+    ca.revoke(parent.serial, NOW)
+    root_key(tmp_path).rename(tmp_path / "offline")
+    path.write_bytes(older)
+    with pytest.raises(AuthorityError, match=f"its last CRL lacks {parent.serial}"):
+        ca.crls(NOW)
+
+
+def test_a_root_crl_of_another_signer_is_not_served(tmp_path: Path, ca: Authority) -> None:
+    """Wrong signer (threat class 15)."""
+    root_key(tmp_path).rename(tmp_path / "offline")
+    write_pem(tmp_path / "ca" / "root" / "crl.pem", ca_crl(tmp_path / "other"))
+    with pytest.raises(AuthorityError, match="is not its own"):
+        ca.crls(NOW)
+
+
+def ca_crl(folder: Path) -> x509.CertificateRevocationList:
+    with Authority.create(folder, PROFILE, NOW) as other:
+        return other.crls(NOW)[1]
+
+
 def test_a_root_crl_that_has_expired_is_not_served(tmp_path: Path, ca: Authority) -> None:
     ca.crls(NOW)
     ca.rotate(NOW + 300 * DAY)  # so that there is a living intermediate by then

@@ -175,6 +175,16 @@ def test_a_damaged_row_stops_a_listing_with_a_hint(path: Path) -> None:
     store.close()
 
 
+def test_a_damaged_record_stops_reading_it_with_a_hint(path: Path) -> None:
+    forge(path, "UPDATE log SET body = x'7b' WHERE seq = 3")
+    store = Store.open(path)
+    assert store.data(99) is None
+    with pytest.raises(StoreError, match="record 3 cannot be read") as caught:
+        store.data(3)
+    assert caught.value.hints == ("look for damage with: pki log verify",)
+    store.close()
+
+
 def everything(path: Path) -> object:
     db = sqlite3.connect(path, isolation_level=None)
     try:
