@@ -134,11 +134,11 @@ class TlsConnection(asyncio.Protocol, TlsBase):
         self._pump()
 
     def eof_received(self) -> bool:
-        """TCP ended: in order after close_notify, a loss otherwise. Return whether to stay open."""
+        """TCP ended: in order after close_notify, a loss otherwise; return whether to stay open."""
         if self._handshake is None and not self._eof_received:
             self._error = self._error or TruncatedError()
             self._stop()
-        return self._eof_received and not self._closing
+        return self._eof_received
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever is above."""
@@ -162,8 +162,7 @@ class TlsConnection(asyncio.Protocol, TlsBase):
         self._writing_paused = False
         if self._stalled:
             self._stalled = False
-            if self._flowing and not self._holds_input():
-                self._raw.resume_reading()
+            self._read_on()
         self._protocol.resume_writing()
 
     # --- handshake ---
@@ -245,7 +244,8 @@ class TlsConnection(asyncio.Protocol, TlsBase):
         if not rest:
             return False
         self._incoming.write(rest[:SLICE])
-        self._rest = rest[SLICE:]
+        # An empty view would still hold the whole chunk.
+        self._rest = rest[SLICE:] if len(rest) > SLICE else b""
         return True
 
     def _pump(self) -> None:
@@ -317,7 +317,12 @@ class TlsConnection(asyncio.Protocol, TlsBase):
         self._flowing = True
         if self._holds_input():
             asyncio.get_running_loop().call_soon(self._catch_up)
-        elif not self._stalled:
+        else:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read the network again, unless something stands against it."""
+        if self._flowing and not self._stalled and not self._holds_input():
             self._raw.resume_reading()
 
     def _catch_up(self) -> None:
@@ -327,8 +332,7 @@ class TlsConnection(asyncio.Protocol, TlsBase):
         except BaseException:
             self.abort()  # as the raw transport does when its protocol fails
             raise
-        if self._flowing and not self._stalled:
-            self._raw.resume_reading()
+        self._read_on()
 
     # --- ends ---
 

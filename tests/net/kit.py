@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import resource
@@ -178,6 +179,15 @@ async def connect(
     return client, server
 
 
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Bytes in which no part looks like its neighbour."""
+    return bytes((index * 31 + (index >> 8) * 7 + seed) & 0xFF for index in range(size))
+
+
+async def arrive(*ends: End) -> None:
+    await settle(*(end.raw for end in ends))
+
+
 # --- on real sockets ----------------------------------------------------------------------------
 
 
@@ -241,6 +251,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Bytes of memory that this process holds and could not give back."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()

@@ -118,6 +118,7 @@ BAD: list[tuple[Callable[[], Leaf], Reason]] = [
     (no_purpose_of_ours, reasons.EXTENDED_KEY_USAGE),
     (constrained_to_another_domain, reasons.NAME_CONSTRAINT),
     (unknown_critical_extension, reasons.MALFORMED_CERTIFICATE),
+    (lambda: ca().intermediate(key_usage=None).leaf(), reasons.MALFORMED_CERTIFICATE),  # strict
 ]
 
 

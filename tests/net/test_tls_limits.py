@@ -14,10 +14,12 @@ import pytest
 from sidecar.core import reasons
 from sidecar.net.contexts import server_context
 from sidecar.net.tls import TlsConnection
+from sidecar.net.tlsbase import SLICE
 from tests.fakes import Recorder, raw_pair, settle
 from tests.net.kit import (
     End,
     client_end,
+    connect,
     credentials,
     join,
     lax_client,
@@ -77,6 +79,28 @@ def hello() -> bytes:
     """The first flight of a client."""
     raw, _ = raw_pair(client_end().tls, Recorder())
     return bytes(raw.outbox)
+
+
+# --- what a connection keeps --------------------------------------------------------------------
+
+
+async def test_a_connection_that_was_busy_keeps_little() -> None:
+    """The memory of OpenSSL's BIOs is never given back, so they must not have grown."""
+    block = bytes(2 * MIB)
+
+    async def work(pair: tuple[End, End]) -> None:
+        client, server = pair
+        client.tls.write(block)
+        await settle(client.raw, server.raw)
+        assert len(server.app.received) == len(block)
+        server.app.received.clear()
+
+    await work(await connect())  # what the test itself needs
+    pairs = [await connect() for _ in range(40)]
+    before = resident()
+    for pair in pairs:
+        await work(pair)
+    assert resident() - before < len(pairs) * 5 * SLICE  # four BIOs of two ends
 
 
 # --- a peer that makes OpenSSL talk and does not listen -----------------------------------------
@@ -143,6 +167,9 @@ async def test_a_peer_that_asks_and_does_not_listen_is_not_read(tmp_path: Path) 
             await relay.take_in()
         assert not relay.far.is_reading()
         assert 300 < len(relay.far.outbox) < 400
+        server.tls.pause_reading()
+        server.tls.resume_reading()
+        assert not relay.far.is_reading()
         relay.far.deliver()
         assert relay.far.is_reading()
     finally:

@@ -226,6 +226,18 @@ async def test_a_reset_is_passed_on_and_blamed(side: str) -> None:
     assert [record.reason for record in setup.done] == [blamed[side]]
 
 
+async def test_a_reset_after_both_have_ended_is_no_fault() -> None:
+    setup = await started()
+    setup.client_out.write_eof()
+    setup.upstream_out.write_eof()
+    setup.client_in.deliver()
+    setup.client_out.deliver()
+    setup.upstream_out.deliver()
+    setup.client_in._lose(ConnectionResetError())
+    await setup.settle()
+    assert [record.reason for record in setup.done] == [None]
+
+
 async def test_an_end_without_goodbye_is_passed_on_as_a_reset() -> None:
     setup = await started()
     setup.client_in._lose(TruncatedError())
