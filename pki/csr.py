@@ -46,7 +46,7 @@ def _parse(data: bytes) -> x509.CertificateSigningRequest:
         if data.lstrip().startswith(b"-----BEGIN"):
             return x509.load_pem_x509_csr(data)
         return x509.load_der_x509_csr(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         hint = "it is a PKCS#10 request in PEM or DER: openssl req -new -key KEY -subj /"
         raise RequestError("the CSR cannot be read", hint) from error
 

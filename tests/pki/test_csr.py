@@ -214,6 +214,10 @@ def test_tiny_input_is_unreadable(size: int) -> None:
     assert "the CSR cannot be read" in refusal(bytes(size))
 
 
+def test_another_version_is_unreadable() -> None:
+    assert "the CSR cannot be read" in refusal(_SAMPLE.replace(der.integer(0), der.integer(1), 1))
+
+
 def test_the_size_limit_is_checked_before_anything_is_read() -> None:
     assert "the CSR cannot be read" in refusal(bytes(MAX_CSR_BYTES))
     assert f"the CSR has {MAX_CSR_BYTES + 1} bytes" in refusal(bytes(MAX_CSR_BYTES + 1))
@@ -236,9 +240,10 @@ def test_any_garbage_is_refused(data: bytes) -> None:
 
 
 @given(st.integers(min_value=0), st.integers(1, 255))
-def test_one_changed_byte_is_refused(position: int, change: int) -> None:
+def test_one_changed_byte_of_what_was_signed_is_refused(position: int, change: int) -> None:
     data = bytearray(_SAMPLE)
-    data[position % len(data)] ^= change
+    signed = x509.load_der_x509_csr(_SAMPLE).tbs_certrequest_bytes
+    data[_SAMPLE.index(signed) + position % len(signed)] ^= change
     with pytest.raises(RequestError):
         read_csr(bytes(data), ORDER)
 
