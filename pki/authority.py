@@ -212,7 +212,7 @@ class Authority:
             return crl
         try:
             crl = x509.load_pem_x509_crl(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, x509.InvalidVersion) as error:
             raise AuthorityError("the root's key is away, and it has left no CRL", _BACK) from error
         self._check_left(crl, now)
         return crl
