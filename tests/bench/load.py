@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _OK: Final = b"HTTP/1.1 200 "
 _END: Final = b"\r\n\r\n" + BODY  # every proxy keeps the application's content-length framing
-_CONNECT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.01
 
 
 class LoadError(Exception):
@@ -67,11 +67,12 @@ WORKLOADS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """How hard and how long; seconds."""
+    """How hard and how long; seconds. `patience` is for connecting and for the first answers."""
 
     connections: int
     warm_up: float
     seconds: float
+    patience: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,8 @@ def run(port: int, request: bytes, pressure: Pressure, look: Callable[[], T]) ->
 async def _drive(port: int, request: bytes, pressure: Pressure, look: Callable[[], T]) -> Window[T]:
     tally = _Tally(asyncio.get_running_loop().create_future())
     try:
-        await _connect(port, partial(_Client, request, tally), pressure.connections)
+        await _connect(port, partial(_Client, request, tally), pressure)
+        await _settle(tally, pressure.patience)
         await _pass(pressure.warm_up, tally)
         before, started, tally.latencies = look(), time.perf_counter(), array("d")
         await _pass(pressure.seconds, tally)
@@ -169,14 +171,23 @@ async def _drive(port: int, request: bytes, pressure: Pressure, look: Callable[[
     return Window(array("d", sorted(latencies)), ended - started, before, after)
 
 
-async def _connect(port: int, client: Callable[[], _Client], count: int) -> None:
+async def _connect(port: int, client: Callable[[], _Client], pressure: Pressure) -> None:
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            for _ in range(count):
+        async with asyncio.timeout(pressure.patience):
+            for _ in range(pressure.connections):
                 await loop.create_connection(client, "127.0.0.1", port)
     except (OSError, TimeoutError) as exc:
         raise LoadError(f"refused a connection ({str(exc) or 'no answer in time'})") from exc
+
+
+async def _settle(tally: _Tally, patience: float) -> None:
+    """Wait until each connection has been answered: the handshakes behind it are done then."""
+    opened = time.perf_counter()
+    while any(client.sent_at < opened for client in tally.clients):
+        await _pass(_POLL_SECONDS, tally)
+        if time.perf_counter() - opened > patience:
+            _check_all_answered(tally.clients, since=opened)
 
 
 def _check_all_answered(clients: list[_Client], since: float) -> None:
