@@ -72,8 +72,8 @@ class Intake:
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes wait that may be looked at now."""
-        return bool(self._unread) and self.current is None and not self._queue
+        """Whether bytes wait that may be looked at now: the rest of a body, or what is next."""
+        return bool(self._unread) and not self._must_wait()
 
     def owes(self, request: Request) -> bool:
         """Whether part of `request` has yet to come."""
@@ -106,9 +106,13 @@ class Intake:
         while data:
             taken = self._reader.feed(data)
             data = b"" if self._reader.broken else data[taken:]
-            if self._queue or (self.current is not None and self.current.upgrade):
+            if self._must_wait():
                 break
         self._unread = b"" if self._stopped else data
+
+    def _must_wait(self) -> bool:
+        """Whether a request is waiting already, or what follows may be of another protocol."""
+        return bool(self._queue) or (self.current is not None and self.current.upgrade)
 
     def take_unread(self) -> bytes:
         """Hand over bytes that belong to another protocol."""

@@ -146,11 +146,11 @@ class HttpConnection(asyncio.Protocol):
             wants, exchange.wants = exchange.wants, 0
             if wants:
                 self._act(wants)
+            if exchange.has_unread:
+                exchange.resume(_monotonic())
             if exchange.to_upstream and self._upstream is not None:
                 self._upstream.transport.write(b"".join(exchange.to_upstream))
                 exchange.to_upstream.clear()
-            if exchange.has_unread:
-                exchange.resume(_monotonic())
             if not exchange.wants and not exchange.to_client:
                 break
         if exchange.backlogged or not self._reading:

@@ -114,11 +114,11 @@ class Talk:
             exchange.to_client.clear()
             wants, exchange.wants = exchange.wants, 0
             self._act(wants)
+            if exchange.has_unread:
+                exchange.resume(self.now)
             if self._connected:
                 self.to_upstream += b"".join(exchange.to_upstream)
                 exchange.to_upstream.clear()
-            if exchange.has_unread:
-                exchange.resume(self.now)
             if not exchange.wants and not exchange.to_client:
                 return
 

@@ -342,6 +342,15 @@ def test_pipelined_bodies_stay_with_their_request() -> None:
     assert [r[3] for r in read_requests(talk.to_upstream)] == [b"abc", b"def"]
 
 
+def test_a_pipelined_body_that_had_to_wait_is_read_in_its_turn() -> None:
+    body = b"x" * 40_000  # more than is parsed at a time
+    post = b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + body
+    talk = Talk().client(GET + post + GET).upstream(OK)
+    assert read_requests(talk.to_upstream)[1][3] == body
+    assert talk.upstream(OK).upstream(OK).log.count("dial") == 3
+    assert len(talk.answers) == 3
+
+
 # --- upgrade ---
 
 UPGRADE = (
