@@ -16,7 +16,7 @@ from sidecar.core.record import Direction, Record
 from sidecar.telemetry.exposition import Histogram, Labels
 
 # 0.5 ms is what a pair of sidecars costs on loopback, 60 s the longest usual time-out.
-DURATION_BOUNDS_S: Final = (
+DURATION_BOUNDS_S: Final[tuple[float, ...]] = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
