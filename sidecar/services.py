@@ -40,7 +40,7 @@ def inbound_service(
         name=entry.name,
         http=entry.protocol == "http",
         context=context,
-        admission=Admission(identity.spiffe_id, policy, identity.revoked),
+        admission=Admission(identity.spiffe_id, policy, identity.roots, identity.revoked),
         target_rule=policy.target_rule,
         limits=_limits(entry),
         timeouts=_timeouts(entry),

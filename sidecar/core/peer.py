@@ -11,7 +11,7 @@ Rules: X.509-SVID sections 2 to 5, SPIFFE-ID section 2, RFC 5280 sections 4.1.2 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -86,6 +86,27 @@ def check_time(cert: Certificate, now: float, skew: float = 0.0) -> None:
         raise RefusedError(reasons.NOT_YET_VALID, f"it begins in {cert.not_before - now:.0f} s")
     if now > cert.not_after + skew:
         raise RefusedError(reasons.EXPIRED, f"it ended {now - cert.not_after:.0f} s ago")
+
+
+def check_path(
+    path: Sequence[Certificate],
+    *,
+    roots: AbstractSet[str],
+    revoked: AbstractSet[tuple[bytes, int]],
+    now: float,
+) -> None:
+    """Raise `RefusedError` if a path that was verified once would not be any more.
+
+    For connections that are open when trust changes. `path` is the leaf, its issuers and the root
+    that OpenSSL ended at; `roots` holds the fingerprints of those that are trusted now, `revoked`
+    pairs of an issuer's name (DER) and a serial. A path that nobody knows ends nowhere.
+    """
+    if not path or path[-1].fingerprint not in roots:
+        raise RefusedError(reasons.UNTRUSTED, "its root is trusted no more")
+    for cert in path:
+        check_time(cert, now)
+        if (cert.issuer, cert.serial) in revoked:
+            raise RefusedError(reasons.REVOKED, f"serial {cert.serial:x} of {cert.issuer_text}")
 
 
 def expect_server(peer: Peer, patterns: Iterable[SpiffePattern]) -> None:

@@ -52,7 +52,8 @@ class IdentityError(Exception):
 class Identity:
     """Who this workload is, whom it trusts and what it no longer believes.
 
-    `revoked` holds pairs of an issuer's name (DER) and a serial. `fingerprint` is what
+    `revoked` holds pairs of an issuer's name (DER) and a serial, `roots` the fingerprints of those
+    who are trusted. `fingerprint` is what
     `fingerprint(path)` was before the files were read. `warnings` are sentences for the operator.
     `bundle_not_after` is the earliest end of a root, `crl_next_update` the earliest of the lists.
     """
@@ -62,6 +63,7 @@ class Identity:
     leaf: Certificate = field(repr=False)
     fingerprint: object = field(repr=False)
     revoked: frozenset[tuple[bytes, int]] = field(repr=False)
+    roots: frozenset[str] = field(repr=False)
     warnings: tuple[str, ...]
     bundle_not_after: float
     crl_next_update: float | None
@@ -146,6 +148,7 @@ def load_identity(path: Path, now: float, trust_domain: str | None = None) -> Id
         leaf=chain[0],
         fingerprint=seen,
         revoked=revoked,
+        roots=frozenset(root.fingerprint for root in roots),
         warnings=tuple(warnings),
         bundle_not_after=min(root.not_after for root in roots),
         crl_next_update=min((crl.next_update for crl in lists), default=None),

@@ -19,7 +19,7 @@ from typing import Final
 from pki.names import SpiffeID
 from sidecar.core.forwarded import xfcc
 from sidecar.core.ids import Denial, Peer, Permit, RefusedError
-from sidecar.core.peer import check_peer
+from sidecar.core.peer import check_path, check_peer
 from sidecar.core.policy import Grant, Policy
 from sidecar.core.reasons import (
     HANDSHAKE_CLOSED,
@@ -45,6 +45,7 @@ class Admission:
 
     own: SpiffeID
     policy: Policy
+    roots: frozenset[str]
     revoked: frozenset[tuple[bytes, int]]
 
     def peer(self, certificate: Certificate, chain_length: int, now: float) -> Peer:
@@ -56,6 +57,14 @@ class Admission:
             revoked=self.revoked,
             chain_length=chain_length,
         )
+
+    def trusts_as(self, other: Admission) -> bool:
+        """Whether a path that `other` let in needs no second look."""
+        return self.roots == other.roots and self.revoked == other.revoked
+
+    def path(self, path: list[Certificate], now: float) -> None:
+        """Raise `RefusedError` for a path that would not be verified now."""
+        check_path(path, roots=self.roots, revoked=self.revoked, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,8 @@ class _Guest:
     """An admitted connection and what is needed to judge it again."""
 
     connection: Connection
+    layer: TlsConnection
     certificate: Certificate
-    chain_length: int
     http: HttpConnection | None
 
 
@@ -117,9 +126,12 @@ class Inbound:
         A peer that would not be let in now does not stay in: policy, revocation and trust bind
         connections that are open, not only those that come.
         """
+        other._upstream.close()
         guests, other._guests = other._guests, {}  # the same class
+        new_trust = not self._settings.admission.trusts_as(other._settings.admission)
         for guest in guests.values():
-            self._judge_again(guest)
+            self._judge_again(guest, new_trust)
+        other._upstream.close()
 
     def retire(self) -> None:
         """Nobody follows: keep no idle upstream connections; what is open drains."""
@@ -127,12 +139,14 @@ class Inbound:
         for connection in list(self._guests):
             connection.drain()
 
-    def _judge_again(self, guest: _Guest) -> None:
+    def _judge_again(self, guest: _Guest, new_trust: bool) -> None:
         connection = guest.connection
         connection.on_end = self._forget
         self._guests[connection] = guest
         try:
-            peer, verdict = self._admit(guest.certificate, guest.chain_length)
+            peer, verdict = self._admit(guest.certificate, guest.layer.chain_length())
+            if new_trust:
+                self._settings.admission.path(_verified(guest.layer), self._world.clock.wall())
             if guest.http is None:
                 _permit_stream(verdict, connection)
         except RefusedError as refusal:
@@ -150,19 +164,18 @@ class Inbound:
     def ready(self, layer: TlsConnection, connection: Connection) -> asyncio.Protocol:
         """Judge a finished handshake; return what goes on, or raise `RefusedError`."""
         certificate = parse_peer(layer)
-        chain_length = layer.chain_length()
-        peer, verdict = self._admit(certificate, chain_length)
+        peer, verdict = self._admit(certificate, layer.chain_length())
         connection.peer = str(peer.spiffe_id)
         self._bound(connection, peer)
         if self._settings.http:
             self._meter.handshake(None)
             http = HttpConnection(self._route(peer, verdict), self._upstream, connection)
-            self._guests[connection] = _Guest(connection, certificate, chain_length, http)
+            self._guests[connection] = _Guest(connection, layer, certificate, http)
             connection.inner = http
             return http
         permit = _permit_stream(verdict, connection)
         self._meter.handshake(None)
-        self._guests[connection] = _Guest(connection, certificate, chain_length, None)
+        self._guests[connection] = _Guest(connection, layer, certificate, None)
         return self._tunnel(layer, peer, permit, connection)
 
     def _tunnel(
@@ -281,6 +294,15 @@ def parse_peer(layer: TlsConnection) -> Certificate:
     der = layer.peer_der()
     if der is None:
         raise RefusedError(NO_CERTIFICATE)
+    return _parsed(der)
+
+
+def _verified(layer: TlsConnection) -> list[Certificate]:
+    """Read the path by which OpenSSL got to a root, or raise `RefusedError`."""
+    return [_parsed(der) for der in layer.verified_path()]
+
+
+def _parsed(der: bytes) -> Certificate:
     try:
         return Certificate.parse(der)
     except MalformedCertificateError as error:

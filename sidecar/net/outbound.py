@@ -85,12 +85,14 @@ class Outbound:
 
     def adopt(self, other: Outbound) -> None:
         """Take over another snapshot's connections; their next request goes out by this one."""
+        other._upstream.close()
         taken, other._open = other._open, {}  # the same class
         for connection, http in taken.items():
             connection.on_end = self._forget
             self._open[connection] = http
             if http is not None:
                 http.reroute(self._route, self._upstream)
+        other._upstream.close()
 
     def retire(self) -> None:
         """Nobody follows: keep no idle upstream connections; what is open drains."""

@@ -17,6 +17,7 @@ from sidecar.net.contexts import NamedObject
 Buffer = bytes | bytearray | memoryview
 
 SLICE: Final = 32768  # bytes that are in a BIO at a time; OpenSSL never gives its memory back
+_DER: Final = 2  # _ssl.ENCODING_DER
 
 
 class _Unconnected(asyncio.Transport):
@@ -70,7 +71,15 @@ class TlsBase(asyncio.Transport):
 
     def chain_length(self) -> int:
         """Return how many certificates the peer sent, its own included."""
-        return len(_unverified_chain(self._object))
+        return len(_certificates(self._object, "get_unverified_chain"))
+
+    def verified_path(self) -> list[bytes]:
+        """Return the path that OpenSSL verified, as DER, leaf first and root last.
+
+        Empty for a resumed session: what its first handshake verified is not kept.
+        """
+        found = _certificates(self._object, "get_verified_chain")
+        return [each if isinstance(each, bytes) else each.public_bytes(_DER) for each in found]
 
     def version(self) -> str:
         """Return the protocol version, `TLSv1.3` or `TLSv1.2`; empty before the handshake."""
@@ -169,7 +178,10 @@ class TlsBase(asyncio.Transport):
         return self._protocol
 
 
-def _unverified_chain(tls: ssl.SSLObject) -> list[Any]:
-    """What the peer sent, leaf first; public since Python 3.13, and there before."""
+def _certificates(tls: ssl.SSLObject, method: str) -> list[Any]:
+    """What the peer sent or OpenSSL verified, leaf first; public since Python 3.13.
+
+    Before that it is there too, in objects of the C module instead of bytes.
+    """
     owner: Any = tls if sys.version_info >= (3, 13) else tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
-    return owner.get_unverified_chain() or []
+    return getattr(owner, method)() or []

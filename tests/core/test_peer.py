@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pki.names import SpiffePattern
 from sidecar.core import reasons
 from sidecar.core.ids import Peer, RefusedError
-from sidecar.core.peer import MAX_CHAIN, check_peer, check_workload, expect_server
+from sidecar.core.peer import MAX_CHAIN, check_path, check_peer, check_workload, expect_server
 from sidecar.core.reasons import Reason
 from sidecar.core.x509 import Certificate
 from tests.certs import BOTH, Leaf, TestCA
@@ -253,3 +253,38 @@ def test_route_that_expects_nobody_accepts_nobody() -> None:
 
 def pattern(text: str) -> SpiffePattern:
     return SpiffePattern.parse(text)
+
+
+# --- a path that was verified once (threat class 3) ---
+
+
+ISSUER = CA.intermediate(not_before=NOW - 60, not_after=NOW + 3600)
+PATH = [Certificate.parse(each.der) for each in (leaf(signer=ISSUER), ISSUER, CA)]
+ROOTS = frozenset({PATH[-1].fingerprint})
+
+
+def check_again(path: list[Certificate], **changes: Any) -> None:
+    now: dict[str, Any] = {"roots": ROOTS, "revoked": frozenset(), "now": NOW}
+    check_path(path, **(now | changes))
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "reason"),
+    [
+        (PATH, {"roots": frozenset()}, reasons.UNTRUSTED),
+        (PATH, {"roots": frozenset({"another"})}, reasons.UNTRUSTED),
+        ([], {}, reasons.UNTRUSTED),
+        (PATH, {"revoked": {(PATH[0].issuer, PATH[0].serial)}}, reasons.REVOKED),
+        (PATH, {"revoked": {(PATH[1].issuer, PATH[1].serial)}}, reasons.REVOKED),
+        (PATH, {"now": NOW + 3601}, reasons.EXPIRED),
+    ],
+    ids=["no root", "another root", "unknown path", "leaf", "issuer", "issuer's end"],
+)
+def test_a_path_that_would_not_be_verified_any_more(
+    path: list[Certificate], changes: dict[str, Any], reason: Reason
+) -> None:
+    """Threat class 3."""
+    check_again(PATH)
+    with pytest.raises(RefusedError) as caught:
+        check_again(path, **changes)
+    assert caught.value.reason is reason

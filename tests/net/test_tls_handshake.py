@@ -17,6 +17,7 @@ from tests.certs import TestCA
 from tests.fakes import RawTransport, Recorder, raw_pair, settle
 from tests.net.kit import (
     End,
+    ca,
     client_end,
     connect,
     credentials,
@@ -54,6 +55,7 @@ async def test_both_sides_know_each_other_before_any_byte() -> None:
     assert server.tls.peer_der() == server.tls.get_extra_info("peer_der") == web().der
     assert client.tls.peer_der() == orders().der
     assert client.tls.chain_length() == server.tls.chain_length() == 2
+    assert server.tls.verified_path() == [web().der, issuing_ca().der, ca().der]
     assert client.tls.version() == server.tls.version() == "TLSv1.3"
     assert "AES" in server.tls.cipher()
     assert client.tls.server_name() == "orders.shop"
@@ -392,6 +394,7 @@ async def test_threat_2_a_resumed_session_meets_the_check_again() -> None:
     assert server.tls.get_extra_info("ssl_object").session_reused
     assert server.tls.peer_der() == web().der
     assert server.tls.chain_length() == 2
+    assert server.tls.verified_path() == []
     _, server = await visit(session, reasons.REVOKED)
     assert server.tls.get_extra_info("ssl_object").session_reused
     assert server.reason is reasons.REVOKED
