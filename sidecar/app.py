@@ -63,7 +63,10 @@ class App:
         self._path = path
         self._clock = Clock()
         self._world = World(
-            self._clock, Sweep(self._clock), telemetry, secrets.token_hex(6).encode("ascii")
+            self._clock,
+            Sweep(self._clock, telemetry.settle),
+            telemetry,
+            secrets.token_hex(6).encode("ascii"),
         )
         self._listeners: dict[str, Listener] = {}
         self._seen: object = None
@@ -309,6 +312,7 @@ def run(path: Path) -> int:
         with asyncio.Runner(loop_factory=_loop_factory(config.loop)) as runner:
             return runner.run(_main(path, config, telemetry))
     finally:
+        telemetry.settle()
         if access_log is not None:
             access_log.close()
 

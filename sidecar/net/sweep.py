@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -49,10 +50,13 @@ class Clock:
 
 
 class Sweep:
-    """All that waits in this process."""
+    """All that waits in this process; `each_pass` is called at the end of each pass."""
 
-    def __init__(self, clock: Clock, interval: float = INTERVAL_S) -> None:
+    def __init__(
+        self, clock: Clock, each_pass: Callable[[], None], interval: float = INTERVAL_S
+    ) -> None:
         self._clock = clock
+        self._each_pass = each_pass
         self._interval = interval
         self._waiting: set[Waiting] = set()
         self.add = self._waiting.add
@@ -66,6 +70,7 @@ class Sweep:
         self._clock.update()
         for item in [item for item in self._waiting if item.deadline <= now]:
             item.expire(now)
+        self._each_pass()
 
     async def run(self) -> None:
         """Sweep until cancelled."""

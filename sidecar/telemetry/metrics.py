@@ -3,8 +3,13 @@
 The data path calls `done` once for each exchange or tunnel, when it has ended: the same record
 becomes counts and, if the access log is on, a line. Nothing is rendered before somebody asks.
 
-Measured (`tests/bench/telemetry.py`, 2-core machine, Python 3.11): `done` without the log 0.7 us,
-a scrape of ten listeners with 42 kinds of exchanges each 3 ms.
+Records are kept for a moment and worked off together. One at a time, between two requests, this
+code finds the processor's caches full of something else; sixty-four in a row cost half, which is a
+tenth of all that a request costs the proxy. `settle` works off what there is: the sweep calls it,
+and so does whoever wants to read the counters.
+
+Measured (`tests/bench/telemetry.py`, 2-core machine, Python 3.11): a record without the log
+0.7 us, a scrape of ten listeners with 42 kinds of exchanges each 3 ms.
 """
 
 from __future__ import annotations
@@ -122,13 +127,17 @@ _OF_PROCESS: Final[tuple[tuple[str, Kind, str, Callable[[Usage], float]], ...]] 
 )
 
 
+_TOGETHER: Final = 64  # records
+
+
 class Telemetry:
     """All counters of one process; `generation` is the running snapshot's, set by who swaps it."""
 
-    __slots__ = ("_identity", "_listeners", "_log", "_reloads", "generation")
+    __slots__ = ("_identity", "_listeners", "_log", "_records", "_reloads", "generation")
 
     def __init__(self, access_log: AccessLog | None) -> None:
         self._log = access_log
+        self._records: list[Record] = []
         self._listeners: dict[tuple[str, Direction], ListenerMeter] = {}
         self._reloads = {"ok": 0, "failed": 0}
         self._identity: tuple[tuple[str, str, float | None], ...] = ()  # name, help, time
@@ -143,10 +152,19 @@ class Telemetry:
         return meter
 
     def done(self, record: Record) -> None:
-        """Count an exchange or a tunnel that has ended, and log it."""
-        self.listener(record.listener, record.direction).done(record)
+        """Take the record of an exchange or tunnel that has ended and changes no more."""
+        self._records.append(record)
+        if len(self._records) >= _TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count and log all records that have been taken."""
+        records, self._records = self._records, []
+        for record in records:
+            self.listener(record.listener, record.direction).done(record)
         if self._log is not None:
-            self._log.write(record)
+            for record in records:
+                self._log.write(record)
 
     def reloaded(self, ok: bool) -> None:
         """Count an attempt to load a new configuration, identity or policy."""
@@ -173,6 +191,7 @@ class Telemetry:
 
     def render(self) -> bytes:
         """Render everything in the Prometheus text format 0.0.4."""
+        self.settle()
         return document((*self._of_listeners(), *self._of_sidecar(), *_of_process()))
 
     def _of_listeners(self) -> Iterator[str]:

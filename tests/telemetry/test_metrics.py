@@ -185,6 +185,7 @@ def test_what_the_access_log_drops_is_counted(room: int, dropped: int) -> None:
         log = AccessLog(pipe.fd, room)
         telemetry = Telemetry(log)
         telemetry.done(exchange())
+        telemetry.settle()
         log.close()
         assert len(pipe.rest()) == 1 - dropped
     assert scrape(telemetry)["sidecar_log_dropped_total"].value() == dropped
@@ -219,3 +220,18 @@ def test_both_directions_of_one_name_are_two_series() -> None:
     for direction in directions:
         telemetry.done(exchange(direction=direction))
     assert len(scrape(telemetry)["sidecar_requests_total"].samples) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_records_are_worked_off_together_and_none_is_lost(count: int) -> None:
+    with Pipe() as pipe:
+        log = AccessLog(pipe.fd)
+        telemetry = Telemetry(log)
+        for _ in range(count):
+            telemetry.done(exchange())
+        telemetry.settle()
+        telemetry.settle()
+        log.close()
+        assert len(pipe.rest()) == count
+    if count:
+        assert sum(scrape(telemetry)["sidecar_requests_total"].samples.values()) == count
