@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -29,3 +30,10 @@ def pytest_asyncio_loop_factories(
     """
     del config, item
     return LOOPS
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a program that is not here."""
+    for mark in item.iter_markers("tool"):
+        if shutil.which(mark.args[0]) is None:
+            pytest.skip(f"{mark.args[0]} is not installed")

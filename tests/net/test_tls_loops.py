@@ -72,12 +72,12 @@ async def test_abortive_close_on_real_sockets() -> None:
 # --- other programs at the other end ------------------------------------------------------------
 
 
-async def openssl(*arguments: str, feed: bytes) -> str:
-    """Run `openssl` and return all that it printed."""
+async def output_of(*command: str, feed: bytes) -> str:
+    """Run a program and return all that it printed."""
 
     def run() -> bytes:
         done = subprocess.run(
-            ["openssl", *arguments],
+            command,
             input=feed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,7 +90,14 @@ async def openssl(*arguments: str, feed: bytes) -> str:
 
 
 def s_client(port: int, folder: Path) -> list[str]:
-    return ["s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *openssl_files(folder)]
+    return [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{port}",
+        "-ign_eof",
+        *openssl_files(folder),
+    ]
 
 
 async def until_listening(port: int) -> None:
@@ -99,22 +106,39 @@ async def until_listening(port: int) -> None:
     await until(lambda: wanted in Path("/proc/net/tcp").read_text("ascii"))
 
 
+class Echo(Recorder):
+    """Answers once and closes."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.transport.write(b"echo " + data)
+        self.transport.close()
+
+
 @pytest.mark.tool("openssl")
 async def test_openssl_gets_its_echo(tmp_path: Path) -> None:
-    class Echo(Recorder):
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self.transport.write(b"echo " + data)
-            self.transport.close()
-
     folder = web().write_folder(tmp_path)
     async with serving(Echo) as served:
-        printed = await openssl(
+        printed = await output_of(
             *s_client(served.port, folder), "-verify_return_error", feed=b"hi\n"
         )
     assert "Verification: OK" in printed
     assert "TLSv1.3" in printed
     assert "echo hi" in printed
+
+
+@pytest.mark.tool("gnutls-cli")
+async def test_gnutls_gets_its_echo(tmp_path: Path) -> None:
+    folder = web().write_folder(tmp_path)
+    async with serving(Echo) as served:
+        printed = await output_of(
+            "gnutls-cli", "--port", str(served.port), "127.0.0.1", "--no-ca-verification",
+            "--x509certfile", str(folder / "tls.crt"), "--x509keyfile", str(folder / "tls.key"),
+            feed=b"hi\n",
+        )  # fmt: skip
+    assert "TLS1.3" in printed
+    assert "echo hi" in printed
+    assert not served.failures
 
 
 def expired() -> Leaf:
@@ -125,7 +149,7 @@ def expired() -> Leaf:
 async def test_openssl_is_told_why(tmp_path: Path) -> None:
     folder = expired().write_folder(tmp_path)
     async with serving(Recorder) as served:
-        printed = await openssl(*s_client(served.port, folder), feed=b"hello\n" * 1000)
+        printed = await output_of(*s_client(served.port, folder), feed=b"hello\n" * 1000)
         await served.failed.wait()
     assert "alert certificate expired" in printed
     assert served.failures[0][0] is reasons.EXPIRED
@@ -137,10 +161,10 @@ async def test_a_server_of_openssl_answers_us(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     arguments = [
-        "s_server", "-accept", f"127.0.0.1:{port}", "-rev", "-naccept", "1", "-Verify", "4",
-        *openssl_files(folder),
+        "openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-rev", "-naccept", "1",
+        "-Verify", "4", *openssl_files(folder),
     ]  # fmt: skip
-    server = asyncio.create_task(openssl(*arguments, feed=b""))
+    server = asyncio.create_task(output_of(*arguments, feed=b""))
     await until_listening(port)
     asking = Recorder()
     tls = await dial(port, asking)

@@ -79,7 +79,7 @@ Step = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=st.lists(Step, max_size=60))
 async def test_any_chunking_and_any_pauses_deliver_every_byte_once(
     steps: list[tuple[str, int, int]],

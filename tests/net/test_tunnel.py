@@ -82,7 +82,7 @@ Step = st.tuples(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=st.lists(Step, max_size=80))
 async def test_any_interleaving_delivers_every_byte_within_bounds(
     steps: list[tuple[str, int, int]],
