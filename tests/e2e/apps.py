@@ -244,7 +244,7 @@ class WebApplication:
         else:
             response.content_length = left
         await response.prepare(request)
-        while left > 0:
+        while left > 0 and request.method != "HEAD":
             piece = blob(min(left, CHUNK))
             await response.write(piece)
             left -= len(piece)
