@@ -12,10 +12,14 @@ import sys
 
 from setuptools import setup
 
-HOT = [f"sidecar/core/{name}.py" for name in (
-    "exchange", "fields", "ids", "intake", "messages", "phases", "reasons", "record", "request",
-    "response",
-)]  # fmt: skip
+HOT = [
+    *(f"sidecar/core/{name}.py" for name in (
+        "exchange", "fields", "ids", "intake", "messages", "path", "phases", "policy", "reasons",
+        "record", "request", "response", "trie",
+    )),
+    *(f"sidecar/net/{name}.py" for name in ("http", "sweep", "upstream", "world")),
+    *(f"sidecar/telemetry/{name}.py" for name in ("exposition", "meters", "metrics")),
+]  # fmt: skip
 
 
 def extensions() -> list[object]:

@@ -79,7 +79,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert OutboundTimeouts().idle == 60.0
     assert Limits() == Limits(
         connections=10_000, handshakes=256, head_bytes=65536, fields=100, body_bytes=0,
-        lifetime=0.0, idle_upstreams=64,
+        lifetime=0.0, idle_upstreams=1024,
     )  # fmt: skip
 
 

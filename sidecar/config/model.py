@@ -149,7 +149,7 @@ class Limits(Model, frozen=True, kw_only=True):
     ] = 0.0
     idle_upstreams: Annotated[
         int, count("Idle connections kept for the next request; 0 keeps none.", 0, 10_000)
-    ] = 64
+    ] = 1024
 
 
 class RuleConfig(Model, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -43,7 +43,6 @@ from sidecar.core.phases import (
     IDLING,
     LINGER,
     LINGERING,
-    NEVER,
     RELEASE,
     SEND,
     STREAM,
@@ -85,8 +84,8 @@ class Exchange:
 
     __slots__ = (
         "_began", "_chunked", "_client_done", "_close", "_done", "_env", "_intake", "_now",
-        "_response_begun", "_responses", "_retried", "_timed", "_until_close", "_upstream_keeps",
-        "deadline", "detail", "draining", "fresh", "permit", "phase", "record", "rest_client",
+        "_response_begun", "_responses", "_retried", "_since", "_timed", "_until_close",
+        "_upstream_keeps", "detail", "draining", "fresh", "permit", "phase", "record", "rest_client",
         "rest_upstream", "route", "to_client", "to_upstream", "wants",
     )  # fmt: skip
 
@@ -98,7 +97,6 @@ class Exchange:
         self.fresh = False  # with DIAL: no reused connection
         self.draining = False
         self.phase = IDLE
-        self.deadline = NEVER
         self.detail = ""  # the newest fault, for the operational log
         self.permit: Permit | None = None  # policy's word for the request under way
         self.record: Record | None = None
@@ -119,6 +117,7 @@ class Exchange:
         self._began = 0.0
         self._now = 0.0
         self._timed = ""
+        self._since = 0.0
 
     # --- the client's side -----------------------------------------------------------------
 
@@ -463,17 +462,21 @@ class Exchange:
             case "dialling" | "wait" | "stream":
                 self._fail(TOTAL_TIMEOUT if self._over_total(now) else UPSTREAM_TIMEOUT)
             case _:
-                self.deadline = NEVER
+                pass
 
     def _over_total(self, now: float) -> bool:
         total = self.route.timeouts.total
         return bool(total) and now >= self._began + total
 
-    def _touch(self) -> None:
-        """Set the deadline that fits the phase; only active phases get more time with each byte."""
-        phase = self.phase
-        if phase is self._timed and phase not in ACTIVE:
-            return
-        self._timed = phase
+    @property
+    def deadline(self) -> float:
+        """When the phase has lasted too long; worked out when the sweep asks, not for each byte."""
         began = self._began if self.record is not None else None
-        self.deadline = deadline(phase, self.route.timeouts, self._now, began)
+        return deadline(self.phase, self.route.timeouts, self._since, began)
+
+    def _touch(self) -> None:
+        """Note when the phase began; in active phases, when something last moved."""
+        phase = self.phase
+        if phase is not self._timed or phase in ACTIVE:
+            self._timed = phase
+            self._since = self._now

@@ -126,7 +126,6 @@ class Inbound:
         A peer that would not be let in now does not stay in: policy, revocation and trust bind
         connections that are open, not only those that come.
         """
-        other._upstream.close()
         guests, other._guests = other._guests, {}  # the same class
         new_trust = not self._settings.admission.trusts_as(other._settings.admission)
         for guest in guests.values():

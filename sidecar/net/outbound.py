@@ -85,7 +85,6 @@ class Outbound:
 
     def adopt(self, other: Outbound) -> None:
         """Take over another snapshot's connections; their next request goes out by this one."""
-        other._upstream.close()
         taken, other._open = other._open, {}  # the same class
         for connection, http in taken.items():
             connection.on_end = self._forget

@@ -216,7 +216,6 @@ class Upstream:
 
         Its detail is the address that was tried last; the operational log has the words for each.
         """
-        del permit  # its existence is the point
         addresses = self.target.addresses
         self._next = (self._next + 1) % len(addresses)
         failure: RefusedError | None = None
