@@ -85,8 +85,8 @@ class Exchange:
     __slots__ = (
         "_began", "_chunked", "_client_done", "_close", "_done", "_env", "_intake", "_now",
         "_response_begun", "_responses", "_retried", "_since", "_timed", "_until_close",
-        "_upstream_keeps", "detail", "draining", "fresh", "permit", "phase", "record", "rest_client",
-        "rest_upstream", "route", "to_client", "to_upstream", "wants",
+        "_upstream_keeps", "detail", "draining", "fresh", "permit", "phase", "record",
+        "rest_client", "rest_upstream", "route", "to_client", "to_upstream", "wants",
     )  # fmt: skip
 
     def __init__(self, route: Route, env: Env, done: Callable[[Record], None]) -> None:
