@@ -10,7 +10,7 @@ BENCH := .cache/bench
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts format docs bench coverage check clean
+.PHONY: help demo test lint types contracts format docs bench compiled coverage check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,14 @@ $(BENCH)/.ready: $(READY) requirements/bench.txt setup.py $(shell find sidecar p
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall $(BENCH)/wheel/*.whl
 	rm -rf build
 	@touch $@
+
+# The modules that ship compiled must do what their source does: the same tests, on the wheel.
+compiled: $(BENCH)/.ready ## run the tests of the data path on the compiled wheel
+	rm -rf .cache/compiled
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target .cache/compiled $(BENCH)/wheel/*.whl
+	PYTHONPATH=.cache/compiled PYTHONSAFEPATH=1 $(BIN)/python -c 'import sys, sidecar.core.exchange as e; sys.exit(e.__file__.endswith(".py"))'
+	PYTHONPATH=.cache/compiled PYTHONSAFEPATH=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+	  -o "pythonpath=.cache/compiled ." tests/core tests/net tests/telemetry tests/e2e/test_http_messages.py
 
 bench: $(BENCH)/.ready ## measure beside Envoy, HAProxy and nginx (those that are installed)
 	$(BENCH)/bin/python -m tests.bench $(ARGS)

@@ -168,6 +168,7 @@ def _version(args: argparse.Namespace) -> int:
     from importlib.metadata import PackageNotFoundError, version
 
     from sidecar import __version__
+    from sidecar.core import exchange
 
     try:
         uvloop = version("uvloop")
@@ -179,6 +180,7 @@ def _version(args: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "openssl": openssl,
         "uvloop": uvloop,
+        "compiled": "no" if str(exchange.__file__).endswith(".py") else "yes",
     }
     if args.json:
         _print_json(versions)
