@@ -165,6 +165,10 @@ class Http:
         event = self._event()
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
+    def rest(self) -> bytes:
+        """What is left of a body."""
+        return b"".join(iter(self.piece, b""))
+
     def is_closed(self) -> bool:
         """Wait for the other side to close in order; False if it sends something instead."""
         return self.connection.recv(1) == b""
