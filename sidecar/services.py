@@ -34,7 +34,10 @@ def inbound_service(
     """Build the service of one inbound listener."""
     policy = entry.policy()
     context = server_context(
-        identity.credentials, config.tls.min_version, alpn=_ALPN[entry.protocol]
+        identity.credentials,
+        config.tls.min_version,
+        alpn=_ALPN[entry.protocol],
+        names=entry.proxy_protocol == "v2",  # only the PROXY header says what name was asked for
     )
     settings = InboundSettings(
         name=entry.name,

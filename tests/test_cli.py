@@ -220,7 +220,8 @@ def test_version(capsys: Capture) -> None:
     assert main(["version", "--json"]) == OK
     versions = json.loads(capsys.readouterr().out)
     assert versions["sidecar"] == __version__
-    assert set(versions) == {"sidecar", "python", "openssl", "uvloop"}
+    assert set(versions) == {"sidecar", "python", "openssl", "uvloop", "compiled"}
+    assert versions["compiled"] in {"yes", "no"}
     assert main(["version"]) == OK
     assert capsys.readouterr().out.startswith(f"sidecar {__version__}\npython 3.")
 
