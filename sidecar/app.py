@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sidecar.admin.server import AdminServer
 from sidecar.config import Config, ConfigError, Inbound, Outbound, load
+from sidecar.core.reasons import DRAINING
 from sidecar.core.record import Direction
 from sidecar.identity.files import Identity, IdentityError, fingerprint, load_identity
 from sidecar.net.inbound import Inbound as InboundService
@@ -40,6 +41,9 @@ from sidecar.telemetry.metrics import Telemetry
 from sidecar.telemetry.oplog import log, start
 
 Service = InboundService | OutboundService
+
+_LOOK_S: Final = 0.02  # between two looks whether all connections have ended
+_CUT_S: Final = 1.0  # for those that were cut to be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,12 @@ class App:
     # --- loading -------------------------------------------------------------------------------
 
     def reload(self) -> bool:
-        """Read everything again; on any failure change nothing and remember why."""
+        """Read everything again; on any failure change nothing and remember why.
+
+        A sidecar that drains does nothing of that: it begins nothing new.
+        """
+        if self.draining:
+            return False
         self._seen = self._fingerprint()
         try:
             config = load(self._path)
@@ -208,14 +217,30 @@ class App:
         return servers
 
     async def _drained(self, timeout_s: float) -> bool:
-        """Wait until the last connection has ended; cut what is left after `timeout_s`."""
+        """Wait until the last connection has ended; cut what is left after `timeout_s`.
+
+        What is cut has its line in the access log before this returns.
+        """
         self.drain()
+        if await self._ended(timeout_s):
+            return True
+        for connection in list(self._world.connections):
+            connection.cut(DRAINING)
+        await self._ended(_CUT_S)
+        return False
+
+    async def _ended(self, timeout_s: float) -> bool:
+        """Wait until there are no connections; give up after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        while any(listener.open for listener in self._listeners.values()):
+        while self._count():
             if time.monotonic() >= deadline:
                 return False
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK_S)
         return True
+
+    def _count(self) -> int:
+        """How many connections there are."""
+        return sum(listener.open for listener in self._listeners.values())
 
     # --- what the admin port asks ----------------------------------------------------------------
 
@@ -264,7 +289,7 @@ class App:
         if self.draining:
             return
         self.draining = True
-        log.info("draining", open=sum(each.open for each in self._listeners.values()))
+        log.info("draining", open=self._count())
         for listener in self._listeners.values():
             listener.close()
         if self.snapshot is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sidecar.core.reasons import Reason
 from sidecar.net.sweep import Clock, Sweep
 from sidecar.telemetry.metrics import Telemetry
 
@@ -15,8 +16,11 @@ Ended = Callable[[], None]
 Cancel = Callable[[], object]
 
 
-class Describable(Protocol):
-    """An open connection, as `/connections` sees it."""
+class Open(Protocol):
+    """An open connection, as the whole process sees it."""
+
+    def cut(self, reason: Reason) -> None:
+        """End at once, for a reason that the log will name."""
 
     def info(self, now: float) -> dict[str, Any]:
         """Describe it; `now` is the monotonic clock's."""
@@ -30,7 +34,7 @@ class World:
     sweep: Sweep
     telemetry: Telemetry
     id_prefix: bytes
-    connections: set[Describable] = field(default_factory=set)
+    connections: set[Open] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
