@@ -34,20 +34,20 @@ def pair(site: Site, loop: str, web: WebApplication) -> Pair:
     return made
 
 
-def dial(pair: Pair, name: str = "web") -> ClientConnection:
+def dial(pair: Pair, name: str = "web", query: str = "") -> ClientConnection:
     """A WebSocket through both sidecars."""
-    return connect(f"ws://web.test:{pair.here.port(name)}/socket", sock=pair.connect(name))
+    return connect(f"ws://web.test/socket{query}", sock=pair.connect(name))
 
 
 def test_messages(pair: Pair) -> None:
     """Text, binary and large messages come back; both logs say 101 and count the bytes."""
     logs = pair.watches()
-    with dial(pair) as socket:
+    with dial(pair, query="?messages") as socket:
         for message in ("text", "", b"\x00\xff", os.urandom(900_000)):
             socket.send(message)
             assert socket.recv() == message
     for log in logs:
-        line = log.line(path="/socket", status=101)
+        line = log.line(path="/socket?messages", status=101)
         assert (line["kind"], line["flags"], line["method"]) == ("http", "-", "GET")
         assert line["bytes_in"] > 900_000
         assert line["bytes_out"] > 900_000
@@ -56,11 +56,11 @@ def test_messages(pair: Pair) -> None:
 def test_ping_and_close(pair: Pair) -> None:
     """The closing handshake of WebSocket ends the tunnel in order."""
     log = pair.there.watch()
-    with dial(pair) as socket:
+    with dial(pair, query="?close") as socket:
         assert socket.ping().wait(10)
         socket.close(4000, "enough")
         assert socket.close_code == 1000  # the application's; 1006 would be an end without one
-    assert log.line(path="/socket", status=101)["code"] == "-"
+    assert log.line(path="/socket?close", status=101)["code"] == "-"
 
 
 def test_many_at_once(pair: Pair) -> None:
