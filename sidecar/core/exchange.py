@@ -43,6 +43,7 @@ from sidecar.core.phases import (
     IDLING,
     LINGER,
     LINGERING,
+    NEVER,
     RELEASE,
     SEND,
     STREAM,
@@ -117,7 +118,7 @@ class Exchange:
         self._began = 0.0
         self._now = 0.0
         self._timed = ""
-        self._since = 0.0
+        self._since = NEVER  # nothing is waited for before `start`
 
     # --- the client's side -----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import Reason
 from sidecar.core.request import Route
 from sidecar.net.serving import Connection
+from sidecar.net.tlsbase import NO_TRANSPORT
 from sidecar.net.tunnel import Tunnel, reset
 from sidecar.net.upstream import Upstream, UpstreamConnection, fault_of
 from sidecar.net.world import Cancel
@@ -36,7 +37,7 @@ class HttpConnection(asyncio.Protocol):
         self.exchange = Exchange(route, world.clock, world.telemetry.done)
         self._connection = connection
         self._source = upstream
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport = NO_TRANSPORT
         self._upstream: UpstreamConnection | None = None
         self._stop_dialling: Cancel | None = None
         self._client_full = False
@@ -76,9 +77,12 @@ class HttpConnection(asyncio.Protocol):
     # --- the client's transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a request."""
+        """Begin to wait for a request, unless it has been ended between accept and now."""
         self._transport = cast(asyncio.Transport, transport)
-        self.exchange.start(_monotonic())
+        if self.exchange.phase is ex.CLOSED:
+            self._transport.abort()
+        else:
+            self.exchange.start(_monotonic())
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""

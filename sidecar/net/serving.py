@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, cast
 from sidecar.core.ids import Permit, RefusedError
 from sidecar.core.reasons import CLIENT_CLOSED, DRAINING, LIFETIME, Reason
 from sidecar.core.record import Record
+from sidecar.net.tlsbase import NO_TRANSPORT
 from sidecar.net.tunnel import Tunnel, reset
 from sidecar.net.upstream import Upstream
 from sidecar.net.world import Cancel, Ended, World
@@ -174,7 +175,7 @@ class TunnelStart(asyncio.Protocol):
         self._permit = permit
         self._record = record
         self._preface = preface
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport = NO_TRANSPORT
         self._stop: Cancel | None = None  # the dial
         self._backlog = b""
         self._ended = False
@@ -182,6 +183,9 @@ class TunnelStart(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read nothing until there is somewhere to put it."""
         self._transport = cast(asyncio.Transport, transport)
+        if self._record.reason is not None:  # ended between accept and now
+            self._transport.abort()
+            return
         self._transport.pause_reading()
         self._stop = self._connection.world.spawn(self._dial())
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Protocol
 
+from sidecar.telemetry.oplog import log
+
 INTERVAL_S: Final = 0.25
 
 
@@ -69,7 +71,11 @@ class Sweep:
         """Expire everything whose deadline has passed."""
         self._clock.update()
         for item in [item for item in self._waiting if item.deadline <= now]:
-            item.expire(now)
+            try:
+                item.expire(now)
+            except Exception as error:  # noqa: BLE001  one connection must not end all time-outs
+                log.crashed("a connection failed at its deadline", error)
+                self.discard(item)
         self._each_pass()
 
     async def run(self) -> None:
