@@ -27,11 +27,11 @@ from pki.render import MAX_REVOKED_SHOWN, render
 from pki.show import View, view
 from tests import der
 from tests.certs import Leaf, TestCA, make_key, pem
-from tests.pki.verdicts import NOW, WEB, chain, unreadable_subject
+from tests.pki.verdicts import WEB, chain, now, unreadable_subject
 
 
 def views(data: bytes, after: timedelta = timedelta()) -> list[View]:
-    return [view(item, NOW + after) for item in parse_items("file", data)]
+    return [view(item, now() + after) for item in parse_items("file", data)]
 
 
 def text(data: bytes, after: timedelta = timedelta()) -> str:

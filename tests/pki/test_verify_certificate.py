@@ -21,7 +21,7 @@ from pki.verify.report import as_text
 from pki.verify.rules import RULES
 from tests import der
 from tests.certs import HOUR, Leaf, Options, TestCA
-from tests.pki.verdicts import NOW, WEB, Ask, broken, chain, judge, unreadable_subject
+from tests.pki.verdicts import WEB, Ask, broken, chain, judge, now, unreadable_subject
 
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -142,8 +142,8 @@ def test_threat_4_extended_key_usage_follows_the_purpose(
 def test_the_end_of_validity_is_part_of_it() -> None:
     leaf = chain().leaf()
     end = leaf.cert.not_valid_after_utc
-    assert judge(leaf, Ask(after=end - NOW)).ok
-    late = judge(leaf, Ask(after=end - NOW + timedelta(seconds=1)))
+    assert judge(leaf, Ask(at=end)).ok
+    late = judge(leaf, Ask(at=end + timedelta(seconds=1)))
     assert broken(late) == [("expired", "leaf")]
 
 
@@ -180,12 +180,12 @@ def test_threat_14_an_unreadable_subject_is_malformed() -> None:
     ca = TestCA().intermediate(extensions=((bounds, True),))
     verdict = judge(unreadable_subject(ca))
     assert ("malformed", "leaf") in broken(verdict)
-    assert "unreadable" in as_text(verdict, "file", NOW)
+    assert "unreadable" in as_text(verdict, "file", now())
 
 
 def test_the_report_says_what_is_not_valid_yet() -> None:
     leaf = chain().leaf(not_before=time.time() + HOUR, not_after=time.time() + 2 * HOUR)
-    assert "not valid yet" in as_text(judge(leaf), "file", NOW)
+    assert "not valid yet" in as_text(judge(leaf), "file", now())
 
 
 def test_a_serial_number_that_is_not_positive_is_malformed() -> None:

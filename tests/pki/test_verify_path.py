@@ -17,28 +17,28 @@ from pki.verify import Question, verify
 from pki.verify.path import MAX_CHAIN
 from pki.verify.report import as_text
 from tests.certs import Leaf, Options, TestCA
-from tests.pki.verdicts import NOW, WEB, Ask, broken, chain, judge
+from tests.pki.verdicts import WEB, Ask, broken, chain, judge, now
 
 
 def test_the_order_of_the_intermediates_does_not_matter() -> None:
     leaf = TestCA().intermediate().intermediate().leaf()
     first, second = leaf.issuer.cert, leaf.issuer.parent
     assert second is not None
-    asked = Question((leaf.cert, second.cert, first), (leaf.issuer.root.cert,), NOW)
+    asked = Question((leaf.cert, second.cert, first), (leaf.issuer.root.cert,), now())
     assert verify(asked).ok
 
 
 def test_the_root_may_be_sent_along_and_is_not_trusted_for_that() -> None:
     leaf = chain().leaf()
     root = leaf.issuer.root.cert
-    asked = Question((leaf.cert, leaf.issuer.cert, root), (root,), NOW)
+    asked = Question((leaf.cert, leaf.issuer.cert, root), (root,), now())
     assert verify(asked).ok
     assert broken(verify(replace(asked, anchors=()))) == [("untrusted", "intermediate 2")]
 
 
 def test_a_missing_intermediate_is_untrusted_and_names_both_ends() -> None:
     leaf = chain().leaf()
-    verdict = verify(Question((leaf.cert,), (leaf.issuer.root.cert,), NOW))
+    verdict = verify(Question((leaf.cert,), (leaf.issuer.root.cert,), now()))
     assert broken(verdict) == [("untrusted", "leaf")]
     assert "intermediate" in verdict.findings[0].found
     assert "root" in verdict.findings[0].expected
@@ -67,7 +67,7 @@ def test_a_changed_byte_is_a_bad_signature() -> None:
 
 def test_a_self_signed_leaf_in_the_bundle_is_no_ca() -> None:
     leaf = TestCA(ca=False, uris=(WEB,), key_usage=("digital_signature",))
-    verdict = verify(Question((leaf.cert,), (leaf.cert,), NOW))
+    verdict = verify(Question((leaf.cert,), (leaf.cert,), now()))
     assert ("not-a-ca", "root") in broken(verdict)
 
 
@@ -101,7 +101,7 @@ def test_self_issued_intermediates_do_not_count_for_the_path_length() -> None:
 def test_threat_13_the_chain_is_counted_before_it_is_walked(extra: int, good: bool) -> None:
     leaf = TestCA().leaf()
     filler = TestCA().cert
-    asked = Question((leaf.cert, *[filler] * extra), (leaf.issuer.cert,), NOW)
+    asked = Question((leaf.cert, *[filler] * extra), (leaf.issuer.cert,), now())
     assert broken(verify(asked)) == ([] if good else [("long-chain", "chain")])
 
 
@@ -111,7 +111,7 @@ def test_threat_13_many_certificates_of_one_name_and_key_end_the_walk() -> None:
     ring = TestCA(subject="loop", key=key)
     leaf = ring.leaf()
     copies = tuple(TestCA(subject="loop", key=key).cert for _ in range(MAX_CHAIN - 1))
-    verdict = verify(Question((leaf.cert, *copies), (TestCA().cert,), NOW))
+    verdict = verify(Question((leaf.cert, *copies), (TestCA().cert,), now()))
     assert ("untrusted", f"intermediate {MAX_CHAIN - 1}") in broken(verdict)
 
 
@@ -229,6 +229,6 @@ def test_threat_14_no_changed_byte_passes_and_none_raises(at: int, bits: int) ->
         return
     if isinstance(item.value, x509.Certificate):
         chain = (item.value, SOUND.issuer.cert)
-        verdict = verify(Question(chain, (SOUND.issuer.root.cert,), NOW))
+        verdict = verify(Question(chain, (SOUND.issuer.root.cert,), now()))
         assert not verdict.ok
-        assert as_text(verdict, "leaf", NOW).replace("\n", "").isprintable()
+        assert as_text(verdict, "leaf", now()).replace("\n", "").isprintable()

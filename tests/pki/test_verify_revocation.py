@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.certs import HOUR, TestCA, make_key, moment
-from tests.pki.verdicts import NOW, Ask, broken, chain, judge
+from tests.pki.verdicts import Ask, broken, chain, judge, now
 
 
 def test_without_crls_nothing_is_looked_up_and_the_verdict_says_so() -> None:
@@ -98,8 +98,8 @@ def test_a_delta_list_is_no_full_answer() -> None:
     delta = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ca.cert.subject)
-        .last_update(moment(NOW.timestamp() - 60))
-        .next_update(moment(NOW.timestamp() + HOUR))
+        .last_update(moment(now().timestamp() - 60))
+        .next_update(moment(now().timestamp() + HOUR))
         .add_extension(x509.DeltaCRLIndicator(1), critical=True)
         .sign(ca.key, hashes.SHA256())
     )
