@@ -177,10 +177,13 @@ class App:
         return _look(self._path), fingerprint(Path(self.config.identity.dir))
 
     async def _watch(self) -> None:
-        """Look once in an interval whether anything on disk changed."""
+        """Look once in an interval whether anything on disk changed.
+
+        After a failure, try again even so: time alone frees a port and makes a certificate valid.
+        """
         while True:
             await asyncio.sleep(self.config.reload_interval)
-            if self._fingerprint() != self._seen:
+            if self.failure or self._fingerprint() != self._seen:
                 self.reload()
 
     # --- running -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Traffic of four kinds through a pair, to see whether something that happens meanwhile hurts it."""
+"""Traffic of four kinds through a pair, to see whether what happens meanwhile hurts it."""
 
 from __future__ import annotations
 
