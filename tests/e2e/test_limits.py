@@ -20,7 +20,8 @@ from tests.e2e.harness import Sidecar, Site, inbound, open_descriptors, spiffe, 
 
 LISTENERS: dict[str, dict[str, Any]] = {
     "usual": {},
-    "few-handshakes": {"limits": {"handshakes": 4}},
+    # The time is long, so that no place is given up while the flood comes in.
+    "few-handshakes": {"limits": {"handshakes": 4}, "timeouts": {"handshake": 60}},
     "one-handshake": {"limits": {"handshakes": 1}},
     "impatient": {"timeouts": {"handshake": 0.3}},
     "three": {"limits": {"connections": 3}},
