@@ -5,23 +5,30 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Final, Self
 
 from tests.e2e.clients import Http, plain
 from tests.e2e.pairs import Pair
+
+# A request after the other on one connection, on a new one each, words through one tunnel, a
+# tunnel for each word.
+KINDS: Final = ("kept", "fresh", "tunnel", "tunnels")
 
 
 class Load:
     """Requests and tunnels through a pair, over and over, until it is told to end."""
 
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
+    def __init__(self, pair: Pair, kinds: tuple[str, ...] = KINDS) -> None:
         self._ports = {name: pair.here.port(name) for name in ("web", "echo")}
         self._over = threading.Event()
-        self.counts = {"kept": 0, "fresh": 0, "tunnel": 0, "tunnels": 0}
+        self.counts = dict.fromkeys(kinds, 0)
         self.failures: list[str] = []
-        turns = (self._kept, self._fresh, self._tunnel, self._tunnels)
-        self._threads = [threading.Thread(target=self._run, args=(turn,)) for turn in turns]
+        turns = zip(KINDS, (self._kept, self._fresh, self._tunnel, self._tunnels), strict=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(turn,))
+            for kind, turn in turns
+            if kind in kinds
+        ]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
