@@ -20,6 +20,7 @@ from sidecar.net.tlsbase import NO_TRANSPORT
 from sidecar.net.tunnel import Tunnel, reset
 from sidecar.net.upstream import Upstream, UpstreamConnection, fault_of
 from sidecar.net.world import Cancel
+from sidecar.telemetry.oplog import log
 
 _monotonic = time.monotonic
 
@@ -161,6 +162,8 @@ class HttpConnection(asyncio.Protocol):
             self._set_reading()
 
     def _act(self, wants: int) -> None:
+        if self.exchange.detail:
+            self._explain()
         if wants & (ex.RELEASE | ex.DROP):
             self._let_go(reusable=bool(wants & ex.RELEASE) and not self._client_full)
         if wants & ex.DIAL:
@@ -174,6 +177,14 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.write_eof()
         elif wants & ex.CLOSE:
             self._transport.close()
+
+    def _explain(self) -> None:
+        """Put into the operational log what the access log's code leaves open."""
+        exchange, route = self.exchange, self.exchange.route
+        log.info(
+            "message refused", listener=route.listener, peer=route.peer, detail=exchange.detail
+        )
+        exchange.detail = ""
 
     def _let_go(self, *, reusable: bool) -> None:
         if self._stop_dialling is not None:
