@@ -336,6 +336,7 @@ class ResponseReader(_FieldReader):
             self._sink.response_interim(status, self._phrase, fields)
             return
         self._in_body = True
+        self._stale = not fields.keep_alive(version)  # the parser would take nothing after it
         self._sink.response_head(status, self._phrase, version, fields)
         if self._head_only and status != 101:
             # The parser waits for a body that HEAD never gets; it is of no further use.

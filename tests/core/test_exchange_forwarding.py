@@ -313,6 +313,21 @@ def test_early_hints_pass_to_http11_only() -> None:
     assert old.answers == [(200, b"hello")]
 
 
+@pytest.mark.parametrize(
+    "closing", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"]
+)
+@pytest.mark.parametrize("chunk", [0, 7])
+def test_an_application_that_closes_each_time_serves_a_client_that_does_not(
+    closing: bytes, chunk: int
+) -> None:
+    response = closing + b"Content-Length: 2\r\n\r\nok"
+    talk = Talk()
+    for _ in range(3):
+        talk.client(GET).upstream(response, chunk)
+    assert talk.answers == [(200, b"ok")] * 3
+    assert talk.log == ["dial", "drop"] * 3
+
+
 # --- pipelining ---
 
 
