@@ -9,9 +9,9 @@ import pytest
 
 from examples.demo.ports import reserved
 from tests.e2e.apps import WebApplication
-from tests.e2e.clients import Http, fate, plain, secure
+from tests.e2e.clients import Http, plain, secure
 from tests.e2e.harness import Sidecar, Site, inbound, spiffe, until
-from tests.threats.kit import refusal_code, weak
+from tests.threats.kit import is_ended, refusal_code, weak
 
 
 @pytest.fixture
@@ -96,5 +96,5 @@ def test_threat_43_a_process_that_was_stopped_lets_nothing_live_too_long(
         time.sleep(max(0.0, short.cert.not_valid_after_utc.timestamp() + 0.2 - time.time()))
     finally:
         mortal.signal(signal.SIGCONT)
-    assert fate(client)
+    assert is_ended(client)
     assert refusal_code(mortal, short) == "MTLS-E103"

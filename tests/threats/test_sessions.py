@@ -12,9 +12,9 @@ import pytest
 from tests.certs import Leaf, TestCA
 from tests.e2e import apps
 from tests.e2e.apps import WebApplication, tcp
-from tests.e2e.clients import Http, fate, plain, secure
-from tests.e2e.harness import PATIENCE_S, Sidecar, Site, inbound, spiffe
-from tests.threats.kit import weak
+from tests.e2e.clients import Http, plain, secure
+from tests.e2e.harness import Sidecar, Site, inbound, spiffe
+from tests.threats.kit import is_ended, weak
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 ID = spiffe("frontend")
@@ -136,9 +136,27 @@ def test_threat_03_open_connections_do_not_outlive_a_change_of_trust(
         talk(tunnel)
         change(site, open_ports, leaf)
         open_ports.reload()
-        tunnel.settimeout(PATIENCE_S)
-        assert fate(tunnel)
+        assert is_ended(tunnel)
         assert next_status(kept) in {0, 403}
+
+
+UPGRADE = (
+    b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("change", [revoked, other_root])
+def test_threat_03_a_websocket_ends_when_its_peer_is_trusted_no_more(
+    open_ports: Sidecar, site: Site, change: Change
+) -> None:
+    leaf = site.leaf("frontend")
+    with secure(open_ports.port("http"), weak(leaf)) as client:
+        client.sendall(UPGRADE)
+        assert client.recv(100).startswith(b"HTTP/1.1 101 ")
+        change(site, open_ports, leaf)
+        open_ports.reload()
+        assert is_ended(client)
 
 
 def next_status(http: Http) -> int:
