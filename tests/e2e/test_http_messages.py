@@ -239,6 +239,18 @@ def test_application_of_http10(pair: Pair) -> None:
             assert answer.fields["transfer-encoding"] == "chunked"
 
 
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nconnection: close\r\n"]
+)
+def test_application_that_closes_each_time(pair: Pair, start: bytes) -> None:
+    """That is between the application and its sidecar: the client's connection is kept."""
+    with tcp(Script(start + b"content-length: 4\r\n\r\nfine")) as application:
+        name = f"closing-{start[7:8].decode()}"
+        pair.add(name, "http", application)
+        with pair.http(name) as http:
+            assert [http.get("/").body for _ in range(3)] == [b"fine"] * 3
+
+
 # --- order and time ---
 
 
