@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 
@@ -33,7 +34,9 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a program that is not here."""
+    """Skip what needs a program that is not here; with SIDECAR_REQUIRE_TOOLS=1, as in CI, fail."""
     for mark in item.iter_markers("tool"):
         if shutil.which(mark.args[0]) is None:
+            if os.environ.get("SIDECAR_REQUIRE_TOOLS") == "1":
+                pytest.fail(f"{mark.args[0]} is not installed, and SIDECAR_REQUIRE_TOOLS=1 wants it")
             pytest.skip(f"{mark.args[0]} is not installed")
