@@ -50,7 +50,7 @@ def read_until(process: subprocess.Popen[str], mark: str) -> str:
 
 
 def folder_of(story: str) -> Path:
-    found = re.search(r"All files are in (\S+),", story)
+    found = re.search(r"All files are in (\S+) until", story)
     assert found, story
     return Path(found[1])
 

@@ -74,9 +74,7 @@ def _run(console: Console, args: argparse.Namespace, templates: Path) -> int:
 def _set_the_scene(place: Shop, templates: Path) -> None:
     console = place.console
     console.line("mtls-sidecar: the whole story, with real processes", "bold")
-    console.prose(
-        f"All files are in {place.folder}, and gone afterwards (`make demo KEEP=1`: not yet)."
-    )
+    console.prose(f"All files are in {place.folder} until it ends; `make demo KEEP=1` keeps it.")
     console.heading("A CA, and a certificate for each of three workloads")
     with console.progress("making the CA and the certificates"):
         place.certify()
