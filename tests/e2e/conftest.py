@@ -1,9 +1,7 @@
-"""What all end-to-end tests share: a site for each module, the loops, and tools that may lack."""
+"""What all end-to-end tests share: a site for each module, and the loops."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Final
 
@@ -32,19 +30,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose tool is not there, or fail it where all tools must be."""
-    for marker in item.iter_markers("tool"):
-        need(*marker.args)
-
-
-def need(tool: str) -> None:
-    """Skip without `tool`; with SIDECAR_REQUIRE_TOOLS=1, as in CI, that is a failure."""
-    if shutil.which(tool):
-        return
-    if os.environ.get("SIDECAR_REQUIRE_TOOLS") == "1":
-        pytest.fail(f"{tool} is not installed, and SIDECAR_REQUIRE_TOOLS=1 wants it")
-    pytest.skip(f"{tool} is not installed: apt-get install it to run this test")
