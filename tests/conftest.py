@@ -38,5 +38,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("tool"):
         if shutil.which(mark.args[0]) is None:
             if os.environ.get("SIDECAR_REQUIRE_TOOLS") == "1":
-                pytest.fail(f"{mark.args[0]} is not installed, and SIDECAR_REQUIRE_TOOLS=1 wants it")
+                pytest.fail(f"{mark.args[0]} is not installed and must be")
             pytest.skip(f"{mark.args[0]} is not installed")
