@@ -101,7 +101,7 @@ def test_reload_torn_pair(server: Sidecar, site: Site, friend: ssl.SSLContext) -
 
 
 def test_reload_broken_configuration(server: Sidecar, friend: ssl.SSLContext) -> None:
-    breaks(server, friend, lambda: server.write_config("inbound: [{nam: web}]"), "nam")
+    breaks(server, friend, lambda: server.write_config("inbound: [{port: web}]"), "port")
     breaks(server, friend, lambda: server.write_config("\tnot: yaml"), "sidecar.yaml")
     server.configure()
     server.reload()
