@@ -70,7 +70,7 @@ def test_handshake_flood(server: Sidecar, friend: ssl.SSLContext) -> None:
     with contextlib.ExitStack() as flood:
         for _ in range(40):
             flood.enter_context(plain(port))
-        until(lambda: len(log.lines(code="MTLS-E502")) == 36)
+        until(lambda: len(log.lines(listener="few-handshakes", code="MTLS-E502")) == 36)
         assert held(server, "few-handshakes") == 4
         assert refusal(port, friend) != "closed"
         assert ask(server.port("usual"), friend) == b"hello"
