@@ -22,6 +22,7 @@ from sidecar.core.ids import Denial, Peer, Permit, RefusedError
 from sidecar.core.peer import check_path, check_peer
 from sidecar.core.policy import Grant, Policy
 from sidecar.core.reasons import (
+    DRAINING,
     HANDSHAKE_CLOSED,
     HANDSHAKE_LIMIT,
     MALFORMED_CERTIFICATE,
@@ -106,6 +107,8 @@ class Inbound:
         self.context = settings.context
         self._handshakes = 0
         self._guests: dict[Connection, _Guest] = {}
+        self._heir: Inbound | None = None  # the service of a newer snapshot
+        self._retired = False
 
     def serve(self, sock: socket.socket, ended: Ended) -> None:
         """Take over an accepted socket and begin the handshake."""
@@ -126,7 +129,8 @@ class Inbound:
         A peer that would not be let in now does not stay in: policy, revocation and trust bind
         connections that are open, not only those that come.
         """
-        guests, other._guests = other._guests, {}  # the same class
+        other._heir = self  # the same class
+        guests, other._guests = other._guests, {}
         new_trust = not self._settings.admission.trusts_as(other._settings.admission)
         for guest in guests.values():
             self._judge_again(guest, new_trust)
@@ -134,6 +138,7 @@ class Inbound:
 
     def retire(self) -> None:
         """Nobody follows: keep no idle upstream connections; what is open drains."""
+        self._retired = True
         self._upstream.close()
         for connection in list(self._guests):
             connection.drain()
@@ -160,11 +165,24 @@ class Inbound:
         peer = admission.peer(certificate, chain_length, self._world.clock.wall())
         return peer, admission.policy.connection(peer.spiffe_id)
 
-    def ready(self, layer: TlsConnection, connection: Connection) -> asyncio.Protocol:
-        """Judge a finished handshake; return what goes on, or raise `RefusedError`."""
+    def ready(
+        self, layer: TlsConnection, connection: Connection, *, inherited: bool = False
+    ) -> asyncio.Protocol:
+        """Judge a finished handshake; return what goes on, or raise `RefusedError`.
+
+        One that began under an older snapshot is judged by the newest and belongs to it:
+        `inherited` says that the peer's path was verified with the trust of that time.
+        """
+        if self._heir is not None:
+            return self._heir.ready(layer, connection, inherited=True)
+        if self._retired:
+            raise RefusedError(DRAINING)
         certificate = parse_peer(layer)
         peer, verdict = self._admit(certificate, layer.chain_length())
+        if inherited:
+            self._settings.admission.path(_verified(layer), self._world.clock.wall())
         connection.peer = str(peer.spiffe_id)
+        connection.on_end = self._forget
         self._bound(connection, peer)
         if self._settings.http:
             self._meter.handshake(None)
