@@ -72,9 +72,14 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def fate(connection: socket.socket) -> str:
-    """Read until the connection ends: "closed" if that was in order, else the error's text."""
+    """Read until the connection ends: "closed" if that was in order, else the error's text.
+
+    One that does not end raises `TimeoutError`.
+    """
     try:
         read_all(connection)
+    except TimeoutError:
+        raise
     except OSError as error:
         return str(error)
     finally:
@@ -86,6 +91,8 @@ def refusal(port: int, with_context: ssl.SSLContext) -> str:
     """How a TLS port ends a connection that it does not want; TLS 1.3 clients learn it late."""
     try:
         connection = secure(port, with_context)
+    except TimeoutError:
+        raise
     except OSError as error:
         return str(error)
     return fate(connection)

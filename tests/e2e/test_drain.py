@@ -158,6 +158,19 @@ def test_silent_tunnel_is_closed_and_busy_one_goes_on(
     log.line(listener="echo", code="MTLS-E504", bytes_in=1)
 
 
+def test_handshake_that_comes_too_late(server: Sidecar, friend: ssl.SSLContext) -> None:
+    """Accepted before the end, shaken hands after: nobody new is served, and nothing waits."""
+    early = plain(server.port("web"))
+    until(lambda: b"handshake" in server.admin("/connections")[1])
+    server.signal(signal.SIGTERM)
+    until(lambda: draining(server))
+    with contextlib.suppress(OSError), friend.wrap_socket(early) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert not client.recv(100)
+    early.close()
+    assert server.wait() == 0
+
+
 def test_shutdown_drains_under_load(server: Sidecar, site: Site, loop: str) -> None:
     """SIGTERM to the client's side in full traffic: every answer that was begun is whole."""
     routes = [outbound("web", server.port("web")), outbound("echo", server.port("echo"), "tcp")]

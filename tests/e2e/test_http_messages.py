@@ -312,3 +312,16 @@ def test_unix_sockets(site: Site, loop: str) -> None:
             assert facts(http.get("/y"))["target"] == "/y"
         here.stop()
         there.stop()
+
+
+def test_ipv6_and_names(site: Site, web: WebApplication) -> None:
+    """Listeners on IPv6, upstreams by name."""
+    application = str(web).replace("127.0.0.1", "localhost")
+    there = site.sidecar("web", {"inbound": [inbound("web", application, listen="[::1]:0")]})
+    assert there.status()["listeners"]["web"].startswith("[::1]:")
+    route = outbound("web", 0, connect=[there.status()["listeners"]["web"]])
+    here = site.sidecar("frontend", {"outbound": [route]})
+    with Pair(here, there).http("web") as http:
+        assert facts(http.get("/x"))["target"] == "/x"
+    here.stop()
+    there.stop()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import select
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.apps import WebApplication, website
-from tests.e2e.clients import Http, Response, context, request, secure
+from tests.e2e.clients import Http, Response, context, fate, request, secure
 from tests.e2e.harness import Sidecar, Site, inbound, spiffe
 
 RULES: dict[str, Any] = {
@@ -286,3 +287,11 @@ def test_idle_client_is_closed_in_order(door: Door) -> None:
     with door.open("hasty") as http:
         assert http.get("/").status == 200
         assert http.is_closed()
+
+
+def test_connection_ends_with_the_certificate(door: Door, site: Site) -> None:
+    """A kept-alive connection does not outlive the certificate that opened it (threat 3)."""
+    short = context(site.ca.leaf(spiffe("frontend"), not_after=time.time() + 2))
+    with Http(secure(door.server.port("open"), short)) as http:
+        assert http.get("/").status == 200
+        assert fate(http.connection)

@@ -192,7 +192,7 @@ def refused(server: Sidecar, identity: ssl.SSLContext) -> str:
     try:
         with Http(secure(server.port("web"), identity)) as http:
             assert http.get("/").status == 200
-    except OSError as error:
+    except (ssl.SSLError, ConnectionError) as error:
         return str(error).lower()
     return ""
 
