@@ -12,7 +12,7 @@ from typing import cast
 
 from sidecar.core import phases as ex
 from sidecar.core.exchange import Exchange
-from sidecar.core.ids import Permit, RefusedError
+from sidecar.core.ids import Denial, Permit, RefusedError
 from sidecar.core.reasons import Reason
 from sidecar.core.request import Route
 from sidecar.net.serving import Connection
@@ -69,6 +69,17 @@ class HttpConnection(asyncio.Protocol):
         """Serve the next request under another snapshot."""
         self.exchange.reroute(route)
         self._source = upstream
+
+    def verdict(self) -> Permit | Denial | None:
+        """Ask policy again about the request that became a tunnel, if one did.
+
+        Raises `RefusedError` for a path that the present rules cannot be asked about.
+        """
+        record, route = self.exchange.record, self.exchange.route
+        if self.exchange.phase is not ex.TUNNEL or record is None:
+            return None
+        path, _ = route.target_rule(record.path)
+        return route.authorize(record.method, path)
 
     def cut(self, reason: Reason) -> None:
         """End at once."""

@@ -153,12 +153,12 @@ class Inbound:
                 self._settings.admission.path(_verified(guest.layer), self._world.clock.wall())
             if guest.http is None:
                 _permit_stream(verdict, connection)
+            else:
+                guest.http.reroute(self._route(peer, verdict), self._upstream)
+                _permit_upgraded(guest.http, connection)
         except RefusedError as refusal:
             log.info("connection ended by reload", peer=connection.peer, code=refusal.reason.code)
             connection.cut(refusal.reason)
-            return
-        if guest.http is not None:
-            guest.http.reroute(self._route(peer, verdict), self._upstream)
 
     def _admit(self, certificate: Certificate, chain_length: int) -> tuple[Peer, Grant | Denial]:
         admission = self._settings.admission
@@ -333,6 +333,14 @@ def _permit_stream(verdict: Grant | Denial, connection: Connection) -> Permit:
         connection.rule = permit.rule
         raise RefusedError(permit.reason)
     return permit
+
+
+def _permit_upgraded(http: HttpConnection, connection: Connection) -> None:
+    """Ask policy again about a request that became a tunnel; raise `RefusedError` for a no."""
+    verdict = http.verdict()
+    if isinstance(verdict, Denial):
+        connection.rule = verdict.rule
+        raise RefusedError(verdict.reason)
 
 
 def _refuse(denial: Denial) -> Authorize:

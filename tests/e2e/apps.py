@@ -208,6 +208,7 @@ class WebApplication:
         application.router.add_get("/gate", self._wait)
         application.router.add_get("/events", self._events)
         application.router.add_get("/socket", self._socket)
+        application.router.add_get("/socket/", self._socket)
         application.router.add_route("*", "/{rest:.*}", self._mirror)
         runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()

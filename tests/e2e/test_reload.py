@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from tests.certs import Leaf, TestCA
 from tests.e2e import apps
@@ -219,6 +221,29 @@ def test_policy_change_binds_open_connections(
         in_use(*others)
     log.line(listener="echo", code="MTLS-E201", peer=spiffe("frontend"), bytes_in=1)
     assert refusal(server.port("echo"), friend) != "closed"
+
+
+def test_policy_change_binds_open_websockets(server: Sidecar, friend: ssl.SSLContext) -> None:
+    """A WebSocket ends when its request would be refused now; its twin goes on."""
+    port = server.port("web")
+    log = server.watch()
+    with (
+        connect(f"wss://127.0.0.1:{port}/socket?a", ssl=friend) as barred,
+        connect(f"wss://127.0.0.1:{port}/socket/?b", ssl=friend) as other,
+    ):
+        for socket_ in (barred, other):
+            socket_.send("x")
+            assert socket_.recv(10) == "x"
+        denial = {"from": ["spiffe://demo.local/**"], "paths": ["/socket"], "name": "no-sockets"}
+        web, *others = server.config["inbound"]
+        server.configure(inbound=[{**web, "deny": [denial]}, *others])
+        server.reload()
+        with pytest.raises(ConnectionClosedError):
+            barred.recv(10)
+        other.send("y")
+        assert other.recv(10) == "y"
+    line = log.line(path="/socket?a", code="MTLS-E203")
+    assert (line["kind"], line["rule"]) == ("http", "no-sockets")
 
 
 def test_revocation_binds_open_connections(server: Sidecar, site: Site) -> None:
